@@ -1,0 +1,1 @@
+"""Non-LLM solvers, one per agent, each imported only when its model is asked for."""

@@ -1,0 +1,42 @@
+"""What agents and tools are given: models, settings, clock, stores, errors."""
+
+from .base import BaseDeps
+from .baseline import BaselineModel
+from .errors import (
+    AssayError,
+    BadDataset,
+    ConfigError,
+    InputError,
+    MissingExtra,
+    NotFound,
+    ProviderError,
+    UnknownModel,
+    Unsolvable,
+)
+from .fence import FENCE_RULE, fence, unfence
+from .memo import Memo
+from .models import BASELINE, Endpoint, Models, by_name
+from .settings import Settings
+
+__all__ = (
+    "BASELINE",
+    "FENCE_RULE",
+    "AssayError",
+    "BadDataset",
+    "BaseDeps",
+    "BaselineModel",
+    "ConfigError",
+    "Endpoint",
+    "InputError",
+    "Memo",
+    "MissingExtra",
+    "Models",
+    "NotFound",
+    "ProviderError",
+    "Settings",
+    "UnknownModel",
+    "Unsolvable",
+    "by_name",
+    "fence",
+    "unfence",
+)

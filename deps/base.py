@@ -1,0 +1,37 @@
+"""What every agent is given: models, a clock, a budget and a cache."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pydantic_ai.usage import RunUsage, UsageLimits
+
+from .memo import Memo
+from .models import Models
+
+__all__ = ("BaseDeps", "utc_now")
+
+
+def utc_now() -> datetime:
+    """Return the present moment, with its zone: the one place that reads the clock."""
+    return datetime.now(UTC)  # noqa: TID251
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseDeps:
+    """The world of one agent or of several: make one at start-up and share it between runs.
+
+    Args:
+        models: What model names mean here.
+        now: The clock, aware of its zone.
+        usage: Where requests, tokens and cost are added up. Give the same object to several runs
+            for one shared budget; None counts each run by itself.
+        limits: What a run (or the runs that share `usage`) may spend.
+        memo: Cache for costly constructions, shared by all runs with these deps.
+    """
+
+    models: Models = field(default_factory=Models)
+    now: Callable[[], datetime] = utc_now
+    usage: RunUsage | None = None
+    limits: UsageLimits = field(default_factory=UsageLimits)
+    memo: Memo = field(default_factory=Memo)

@@ -1,0 +1,170 @@
+"""What a model name means: one resolver from names to Pydantic AI models.
+
+| name | means |
+|---|---|
+| `small`, `large`, `judge` | a role, looked up in `Models.roles`, else `Models.default` |
+| `baseline` | the agent's own non-LLM solver |
+| `openai:gpt-5`, `anthropic:...` | any model id of Pydantic AI |
+| `llama3.2` | with `Models.endpoint`: that model there, OpenAI-compatible |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol, TypeVar
+
+from pydantic import SecretStr
+from pydantic_ai.capabilities import ResolveModelId
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.models import Model, ModelResolutionContext, infer_model
+
+from .errors import ConfigError, MissingExtra, UnknownModel
+
+__all__ = ("BASELINE", "NOT_AN_LLM", "Endpoint", "HasModels", "Models", "by_name")
+
+BASELINE = "baseline"
+"""The name of every agent's own non-LLM solver."""
+
+NOT_AN_LLM = "baseline, not an LLM"
+"""What every place that shows a baseline's work says of it."""
+
+EXTRAS = ("openai", "anthropic")
+ROLES = ("small", "large", "judge")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An OpenAI-compatible server: Ollama, LM Studio, vLLM, a proxy."""
+
+    base_url: str
+    api_key: SecretStr = field(default_factory=lambda: SecretStr("none"))  # local servers ask none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """What model names mean for the runs that are given this.
+
+    Args:
+        default: The name that a role without an entry in `roles` stands for.
+        roles: Role to name.
+        endpoint: Where a name without a known provider prefix is looked for.
+        wrap: Applied to every resolved model, first to last, so the last is outermost:
+            budgets, replay, limiters.
+    """
+
+    default: str = BASELINE
+    roles: Mapping[str, str] = field(default_factory=dict[str, str])
+    endpoint: Endpoint | None = None
+    wrap: tuple[Callable[[Model], Model], ...] = ()
+    # Shared by copies made with `replace`: a client is built once, however many trials there are.
+    _built: dict[tuple[Endpoint | None, str], Model] = field(
+        default_factory=dict[tuple[Endpoint | None, str], Model], repr=False, compare=False
+    )
+
+    def named(self, name: str) -> str:
+        """Return the model name that `name`, a role or already a model name, stands for."""
+        return self.roles.get(name, self.default) if name in ROLES else name
+
+    def resolve(self, name: str, baseline: Callable[[], Model] | None = None) -> Model:
+        """Return the model called `name`; `baseline` makes the one of the asking agent.
+
+        Raises:
+            UnknownModel: nobody here knows the name.
+            MissingExtra: its provider's library is not installed.
+            ConfigError: a key is missing, or the agent has no baseline.
+        """
+        model_id = self.named(name)
+        model = self._baseline(baseline) if model_id == BASELINE else self._provider(model_id)
+        for wrap in self.wrap:
+            model = wrap(model)
+        return model
+
+    def _baseline(self, baseline: Callable[[], Model] | None) -> Model:
+        if baseline is None:
+            raise ConfigError(
+                "this agent has no baseline; name a model: ASSAY_MODEL=openai:gpt-5, or model=..."
+            )
+        return baseline()
+
+    def _provider(self, model_id: str) -> Model:
+        key = (self.endpoint, model_id)
+        if key not in self._built:
+            self._built[key] = _build(model_id, self.endpoint)
+        return self._built[key]
+
+
+class HasModels(Protocol):
+    """Deps that say what model names mean."""
+
+    @property
+    def models(self) -> Models: ...
+
+
+DepsT = TypeVar("DepsT", bound=HasModels)
+
+
+def by_name(baseline: Callable[[DepsT], Model] | None = None) -> ResolveModelId[DepsT]:
+    """Return the capability through which a run's deps decide what its model name means.
+
+    `baseline` makes the agent's non-LLM model from the run's deps. It is called only when that
+    model is asked for, so it is the place to import heavy libraries.
+    """
+
+    def resolve(ctx: ModelResolutionContext[DepsT], name: str) -> Model:
+        return ctx.deps.models.resolve(name, partial(baseline, ctx.deps) if baseline else None)
+
+    return ResolveModelId(resolve)
+
+
+def _build(model_id: str, endpoint: Endpoint | None) -> Model:
+    try:
+        if endpoint is not None and not _has_provider(model_id):
+            return _at_endpoint(model_id, endpoint)
+        return infer_model(model_id)
+    except ImportError as e:
+        raise MissingExtra(_what_to_install(model_id, e)) from e
+    except (UserError, ValueError) as e:
+        if "API_KEY" in str(e) or "api_key" in str(e):
+            raise ConfigError(f"model {model_id!r} has no key: {e}") from e
+        raise UnknownModel(
+            f"unknown model {model_id!r}: {e}. Use {BASELINE!r}, a Pydantic AI id such as "
+            "'openai:gpt-5', or set ASSAY_BASE_URL for an OpenAI-compatible server"
+        ) from e
+
+
+def _what_to_install(model_id: str, error: ImportError) -> str:
+    provider = model_id.partition(":")[0].partition("-")[0]
+    if provider in EXTRAS:
+        return (
+            f"model {model_id!r} needs a library that is not installed; "
+            f"install it with: pip install 'assay-agents[{provider}]'"
+        )
+    return f"model {model_id!r} needs a library that is not installed. {error}"
+
+
+def _has_provider(model_id: str) -> bool:
+    """Tell whether the part before the colon is a provider that Pydantic AI knows."""
+    from pydantic_ai.providers import infer_provider_class
+
+    prefix, colon, _ = model_id.partition(":")
+    if not colon:
+        return model_id == "test"
+    try:
+        infer_provider_class(prefix)
+    except ValueError:
+        return False
+    except ImportError:
+        pass  # known, but its library is missing: _build says so
+    return True
+
+
+def _at_endpoint(model_id: str, endpoint: Endpoint) -> Model:
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    provider = OpenAIProvider(
+        base_url=endpoint.base_url, api_key=endpoint.api_key.get_secret_value()
+    )
+    return OpenAIChatModel(model_id, provider=provider)

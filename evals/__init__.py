@@ -1,0 +1,1 @@
+"""Suites, checks and the runner that scores agents."""

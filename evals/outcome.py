@@ -1,0 +1,69 @@
+"""What one check says of one trial, and what one trial came to."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ("Failure", "Outcome", "Status", "TrialResult", "Unscored")
+
+Status = Literal["pass", "fail", "score", "unscored", "error"]
+"""`unscored`: nobody could say. `error`: the task crashed; it counts as 0 in every mean."""
+
+
+class Unscored(Exception):
+    """Raised by a check that cannot say: a judge that did not answer, no judge configured."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One check's word on one trial.
+
+    Attributes:
+        check: The check's name.
+        status: See `Status`.
+        value: 1 for pass, 0 for fail and error, the score in [0, 1]; None when unscored.
+        reason: Why, for people.
+    """
+
+    check: str
+    status: Status
+    value: float | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A crashed task: what it raised, and whose fault that was."""
+
+    type: str
+    message: str
+    kind: Literal["provider", "config", "input", "bug"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult:
+    """One execution of one case.
+
+    Attributes:
+        duration: Seconds that the task took.
+        cost: US dollars; None where a price is unknown.
+        model: The name of the model that was asked for.
+    """
+
+    case: str
+    trial: int
+    model: str
+    outcomes: tuple[Outcome, ...] = ()
+    output: Any = None
+    failure: Failure | None = None
+    duration: float = 0.0
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = None
+    trace_id: str | None = None
+    tags: tuple[str, ...] = field(default=())
+
+    @property
+    def ok(self) -> bool:
+        """Whether the task ran and no check failed."""
+        return self.failure is None and all(o.status != "fail" for o in self.outcomes)

@@ -1,0 +1,59 @@
+"""How good triage is: the right label, or the honest absence of one."""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_evals.evaluators import EvaluatorContext, EvaluatorOutput
+
+from ...agents import triage
+from ...deps.taxonomy import Taxonomy
+from ..checks import Check, MaxRequests, MaxSeconds, verdict
+from ..suite import DATASETS, Suite, Trial
+
+__all__ = ("Expected", "LabelEquals", "suite")
+
+FOLDER = DATASETS / "triage"
+
+
+class Expected(BaseModel):
+    """What a case knows of the right answer."""
+
+    label: str | None
+
+
+@dataclass
+class LabelEquals(Check):
+    """The label, or the abstention, is the expected one."""
+
+    def evaluate(self, ctx: EvaluatorContext[str, Any, Any]) -> EvaluatorOutput:
+        expected: Expected | None = ctx.expected_output
+        if expected is None:
+            return {}
+        got: triage.Triage = ctx.output
+        return verdict(
+            got.label == expected.label, f"got {got.label!r}, expected {expected.label!r}"
+        )
+
+
+@cache  # one world for all trials: its memo keeps the fitted baseline
+def world() -> triage.Deps:
+    """Return deps with the dataset's own taxonomy."""
+    return triage.Deps(taxonomy=Taxonomy.from_file(FOLDER / "taxonomy.yaml"))
+
+
+async def task(message: str, trial: Trial) -> triage.Triage:
+    """Sort one message."""
+    return await triage.run(message, replace(world(), models=trial.models, usage=trial.usage))
+
+
+suite = Suite(
+    name="triage",
+    about="sort a message into a label of a taxonomy, or none",
+    task=task,
+    path=FOLDER / "cases.yaml",
+    types=(str, Expected),
+    checks=(LabelEquals(), MaxRequests(4), MaxSeconds(30)),
+    thresholds={"label_equals": 0.7},
+)
