@@ -7,6 +7,8 @@ READY := $(VENV)/.ready
 UV := .tools/bin/uv
 # With the repository root on sys.path our agents/ would hide other packages of that name.
 export PYTHONSAFEPATH := 1
+# Some images forbid bytecode caches; without them each start compiles every library anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help install demo test check format lint imports types wheel lock clean
 
@@ -18,7 +20,7 @@ $(UV):
 
 $(READY): .ci/locks/$(ENV).txt pyproject.toml | $(UV)
 	test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
-	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes .ci/locks/$(ENV).txt
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes .ci/locks/$(ENV).txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 

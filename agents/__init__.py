@@ -1,5 +1,5 @@
 """Typed agents. Import the module and call its `run`: `triage.run(message, deps)`."""
 
-from . import triage
+from . import book, copy_editor, desk, extract, judge, triage
 
-__all__ = ("triage",)
+__all__ = ("book", "copy_editor", "desk", "extract", "judge", "triage")

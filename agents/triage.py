@@ -60,7 +60,10 @@ another subject, or nothing readable. A wrong label costs more than none.
 def _baseline(deps: Deps) -> BaselineModel:
     from .baselines.triage import solve  # scikit-learn is heavy: only when asked for
 
-    return BaselineModel("triage", lambda prompt: solve(unfence("message", prompt), deps))
+    async def answer(prompt: str) -> Triage:  # a coroutine: a plain function costs a thread hop
+        return await solve(unfence("message", prompt), deps)
+
+    return BaselineModel("triage", answer)
 
 
 agent = Agent(

@@ -26,6 +26,7 @@ from pydantic_ai.models import (
     ModelRequestParameters,
     StreamedResponse,
 )
+from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
@@ -34,6 +35,9 @@ from pydantic_core import to_json, to_jsonable_python
 from .errors import InputError
 
 __all__ = ("BaselineModel",)
+
+
+_EVERY_MODE = ModelProfile(supports_json_schema_output=True, supports_json_object_output=True)
 
 
 class BaselineModel(Model):
@@ -49,7 +53,7 @@ class BaselineModel(Model):
     def __init__(self, agent: str, solve: Callable[[str], Any | Awaitable[Any]]) -> None:
         self._agent = agent
         self._solve = solve
-        super().__init__()
+        super().__init__(profile=_EVERY_MODE)
 
     @property
     def model_name(self) -> str:

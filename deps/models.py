@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -66,6 +66,18 @@ class Models:
     def named(self, name: str) -> str:
         """Return the model name that `name`, a role or already a model name, stands for."""
         return self.roles.get(name, self.default) if name in ROLES else name
+
+    def using(self, name: str) -> Models:
+        """Return a copy in which every role but the judge's stands for `name`."""
+        judge = {role: to for role, to in self.roles.items() if role == "judge"}
+        return replace(self, default=name, roles=judge)
+
+    def describe(self) -> str:
+        """Return in words what answers here: a baseline is said not to be an LLM."""
+        said = {role: NOT_AN_LLM if to == BASELINE else to for role, to in self.roles.items()}
+        default = NOT_AN_LLM if self.default == BASELINE else self.default
+        roles = ", ".join(f"{role}: {to}" for role, to in said.items() if to != default)
+        return f"{default} ({roles})" if roles else default
 
     def resolve(self, name: str, baseline: Callable[[], Model] | None = None) -> Model:
         """Return the model called `name`; `baseline` makes the one of the asking agent.

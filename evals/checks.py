@@ -4,6 +4,8 @@ A check that does not apply to a case (nothing expected, say) returns `{}` and i
 Checks of one agent's output live in that agent's suite file.
 """
 
+from abc import abstractmethod
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,11 @@ class Check(Evaluator[Any, Any, Any]):
     def get_default_evaluation_name(self) -> str:
         name = type(self).__name__
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+    @abstractmethod  # anew: pydantic-evals lets only a class with one of its own stay abstract
+    def evaluate(
+        self, ctx: EvaluatorContext[Any, Any, Any]
+    ) -> EvaluatorOutput | Awaitable[EvaluatorOutput]: ...
 
 
 def verdict(ok: bool, reason: str) -> EvaluationReason:

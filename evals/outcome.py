@@ -36,7 +36,7 @@ class Failure:
 
     type: str
     message: str
-    kind: Literal["provider", "config", "input", "bug"]
+    kind: Literal["provider", "model", "input", "bug"]
 
 
 @dataclass(frozen=True, kw_only=True)

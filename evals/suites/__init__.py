@@ -9,7 +9,7 @@ from ..suite import Suite
 
 __all__ = ("NAMES", "load")
 
-NAMES = ("triage",)
+NAMES = ("triage", "extract", "copy_editor", "desk", "judge")
 """Every agent with a suite, in the order they are shown."""
 
 

@@ -12,7 +12,7 @@ from ...deps.taxonomy import Taxonomy
 from ..checks import Check, MaxRequests, MaxSeconds, verdict
 from ..suite import DATASETS, Suite, Trial
 
-__all__ = ("Expected", "LabelEquals", "suite")
+__all__ = ("AbstainsRightly", "Expected", "LabelEquals", "UrgencyInRange", "suite")
 
 FOLDER = DATASETS / "triage"
 
@@ -21,6 +21,8 @@ class Expected(BaseModel):
     """What a case knows of the right answer."""
 
     label: str | None
+    urgency: tuple[int, int] | None = None
+    """The lowest and the highest urgency that a reasonable person might give."""
 
 
 @dataclass
@@ -35,6 +37,31 @@ class LabelEquals(Check):
         return verdict(
             got.label == expected.label, f"got {got.label!r}, expected {expected.label!r}"
         )
+
+
+@dataclass
+class AbstainsRightly(Check):
+    """It abstains where no label fits, and only there."""
+
+    def evaluate(self, ctx: EvaluatorContext[str, Any, Any]) -> EvaluatorOutput:
+        expected: Expected | None = ctx.expected_output
+        if expected is None:
+            return {}
+        got: triage.Triage = ctx.output
+        return verdict(got.abstained == (expected.label is None), f"got {got.label!r}")
+
+
+@dataclass
+class UrgencyInRange(Check):
+    """The urgency is one that a reasonable person might give."""
+
+    def evaluate(self, ctx: EvaluatorContext[str, Any, Any]) -> EvaluatorOutput:
+        expected: Expected | None = ctx.expected_output
+        if expected is None or expected.urgency is None:
+            return {}
+        low, high = expected.urgency
+        got: triage.Triage = ctx.output
+        return verdict(low <= got.urgency <= high, f"got {got.urgency}, expected {low} to {high}")
 
 
 @cache  # one world for all trials: its memo keeps the fitted baseline
@@ -54,6 +81,6 @@ suite = Suite(
     task=task,
     path=FOLDER / "cases.yaml",
     types=(str, Expected),
-    checks=(LabelEquals(), MaxRequests(4), MaxSeconds(30)),
-    thresholds={"label_equals": 0.7},
+    checks=(LabelEquals(), AbstainsRightly(), UrgencyInRange(), MaxRequests(4), MaxSeconds(30)),
+    thresholds={"label_equals": 0.68, "abstains_rightly": 0.79, "urgency_in_range": 0.88},
 )

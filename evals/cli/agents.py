@@ -1,0 +1,43 @@
+"""`assay agents`: what there is, and how good its baseline is."""
+
+import asyncio
+import sys
+
+from pydantic_core import to_json
+from rich.table import Table
+
+from ...deps.models import Models
+from ..report import SuiteReport
+from ..suites import NAMES, load
+from .door import out
+from .eval import run_suites
+
+__all__ = ("list_agents",)
+
+
+def list_agents(score: bool, json: bool) -> None:
+    """List the agents; with `score`, evaluate their baselines here and now."""
+    reports: dict[str, SuiteReport] = {}
+    if score:
+        found = asyncio.run(run_suites(list(NAMES), Models()))
+        reports = {report.suite: report for report in found}
+    rows = [_row(name, reports.get(name)) for name in NAMES]
+    if json:
+        sys.stdout.write(to_json(rows, indent=2).decode() + "\n")
+        return
+    table = Table(caption="baseline: a non-LLM solver of the same task", caption_justify="left")
+    for heading in ("agent", "what it does", "cases", "baseline's main check"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    out().print(table)
+
+
+def _row(name: str, report: SuiteReport | None) -> dict[str, str | int]:
+    suite = load(name)
+    main = report.checks[0] if report and report.checks else None
+    score = "not run" if report is None else "unscored"
+    if main is not None and main.mean is not None:
+        score = f"{main.mean:.3f} {main.check}"
+    cases = len(suite.dataset().cases)
+    return {"agent": name, "about": suite.about, "cases": cases, "baseline": score}

@@ -1,0 +1,94 @@
+"""What the commands share: consoles, settings, and errors told in one message."""
+
+import sys
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_settings import SettingsConfigDict
+from rich.console import Console
+from rich.markup import escape
+
+from ...deps.errors import AssayError, ConfigError, provider_fault
+from ...deps.models import NOT_AN_LLM, Models
+from ...deps.settings import Settings
+
+__all__ = ("PASS", "explain", "out", "read_text", "say_model", "start")
+
+PASS, FAILED, USAGE, PROVIDER = range(4)
+"""Exit codes."""
+
+
+def out() -> Console:
+    """Return the console for results, 100 wide where there is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+
+
+def err() -> Console:
+    """Return the console for everything that is not a result."""
+    return Console(stderr=True, highlight=False)
+
+
+class DotEnvSettings(Settings):
+    """Settings from the environment and, below it, the file .env: for command lines only."""
+
+    model_config = SettingsConfigDict(env_file=".env")
+
+
+def start(model: str | None, trace: str | None) -> Models:
+    """Turn traces on if asked to, and return what model names mean.
+
+    Both come from the command line, else the environment, else .env.
+
+    Raises:
+        ConfigError: a setting is wrong, or the trace file cannot be written.
+    """
+    try:
+        settings = DotEnvSettings()
+    except ValidationError as e:
+        raise ConfigError(f"a setting is wrong: {e}") from e
+    if target := trace or settings.trace:
+        _configure_trace(target)
+    models = settings.models()
+    return models.using(model) if model else models
+
+
+def say_model(models: Models) -> None:
+    """Tell on stderr, once, what answers."""
+    said = models.describe()
+    hint = " (choose one with --model or ASSAY_MODEL)" if said.startswith(NOT_AN_LLM) else ""
+    err().print(f"model: {said}{hint}", style="dim", markup=False)
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text.
+
+    Raises:
+        ConfigError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"cannot read {str(path)!r}: {e}") from e
+
+
+def _configure_trace(target: str) -> None:
+    from ..trace import configure
+
+    try:
+        configure(target)
+    except OSError as e:
+        raise ConfigError(f"cannot write traces to {target!r}: {e}") from e
+
+
+def explain(error: Exception, where: str = "") -> int:
+    """Print an error as one message, with the input it befell, and return its exit code."""
+    code = FAILED
+    if provider_fault(error):
+        code = PROVIDER
+    elif isinstance(error, ConfigError):
+        code = USAGE
+    name = "" if isinstance(error, AssayError) else f"{type(error).__name__}: "
+    at = f"{where}: " if where else ""
+    err().print(f"[bold red]error:[/] {escape(at + name + str(error))}", soft_wrap=True)
+    err().print("[dim]--debug shows where it comes from[/]")
+    return code

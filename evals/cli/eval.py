@@ -1,0 +1,96 @@
+"""`assay eval`: run suites, show a table per agent and a total, exit with what came of it."""
+
+import asyncio
+import sys
+from pathlib import Path
+
+import typer
+from pydantic_core import to_json
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from ...deps.errors import ConfigError
+from ...deps.models import Models
+from ..outcome import TrialResult
+from ..report import SuiteReport
+from ..runner import evaluate
+from ..suites import NAMES, load
+from .door import FAILED, PASS, PROVIDER, err, out, say_model
+from .tables import suite_table, total_table
+
+__all__ = ("evaluate_agents", "run_suites")
+
+
+def evaluate_agents(
+    names: list[str], models: Models, trials: int, max_concurrency: int, json: Path | None
+) -> None:
+    """Evaluate the named agents, or all of them."""
+    suites = [load(name) for name in names or NAMES]  # a wrong name is told before anything runs
+    say_model(models)
+    to_stdout = json == Path("-")
+    console = err() if to_stdout else out()
+    reports = asyncio.run(
+        run_suites([s.name for s in suites], models, trials, max_concurrency, console)
+    )
+    console.print(total_table(reports))
+    if json is not None:
+        _write(json, reports)
+    raise typer.Exit(exit_code(reports))
+
+
+async def run_suites(
+    names: list[str],
+    models: Models,
+    trials: int = 1,
+    max_concurrency: int = 10,
+    console: Console | None = None,
+) -> list[SuiteReport]:
+    """Run suites one after another, with a progress bar on stderr, a table each on `console`."""
+    reports: list[SuiteReport] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=err(), transient=True) as progress:
+        for name in names:
+            suite = load(name)
+            total = len(suite.dataset().cases) * trials
+            bar = progress.add_task(name, total=total)
+
+            def advance(result: TrialResult, bar: TaskID = bar) -> None:
+                progress.advance(bar)
+
+            report = await evaluate(
+                suite,
+                models=models,
+                trials=trials,
+                max_concurrency=max_concurrency,
+                on_result=advance,
+            )
+            progress.remove_task(bar)
+            reports.append(report)
+            if console is not None:
+                console.print(suite_table(report))
+    return reports
+
+
+def exit_code(reports: list[SuiteReport]) -> int:
+    """Return 3 if a provider failed, else 1 if a threshold was missed, else 0."""
+    if any(report.provider_failed for report in reports):
+        return PROVIDER
+    return PASS if all(report.ok for report in reports) else FAILED
+
+
+def _write(path: Path, reports: list[SuiteReport]) -> None:
+    text = to_json(reports, indent=2, serialize_unknown=True).decode() + "\n"
+    if path == Path("-"):
+        sys.stdout.write(text)
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as e:
+        raise ConfigError(f"cannot write {str(path)!r}: {e}") from e

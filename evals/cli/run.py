@@ -1,0 +1,86 @@
+"""`assay run`: one agent on a text, on files, or on standard input."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+from pydantic_core import to_json, to_jsonable_python
+
+from ...deps.errors import ConfigError
+from ...deps.models import Models
+from .door import explain, out, read_text, say_model
+from .runners import Options, runner
+
+__all__ = ("Options", "run_agent")
+
+PATH_SUFFIXES = {".md", ".txt", ".json", ".yaml", ".yml", ".eml", ".html"}
+
+
+def run_agent(
+    name: str, words: list[str], files: list[Path], models: Models, json: bool, options: Options
+) -> None:
+    """Run an agent on each text; one that fails is told and the rest go on."""
+    if name == "copy_editor" and (files or words):
+        from .book import run_book
+
+        raise typer.Exit(run_book(_texts(words, files), models, json, options))
+    work = runner(name, models, options)
+    texts = _texts(words, files)
+    say_model(models)
+    results, code = asyncio.run(_run_each(work, texts))
+    _show(results, json)
+    raise typer.Exit(code)
+
+
+def _texts(words: list[str], files: list[Path]) -> dict[str, str]:
+    """Return the texts by name: files, else the words themselves, else standard input."""
+    paths = [*files]
+    if words and all(_is_path(word) for word in words):
+        paths += map(Path, words)
+    elif words:
+        return {"text": " ".join(words)}
+    if paths:
+        return {str(path): read_text(path) for path in paths}
+    if sys.stdin.isatty():
+        raise ConfigError("no text: give it as an argument, with --file, or on standard input")
+    return {"stdin": sys.stdin.read()}
+
+
+def _is_path(word: str) -> bool:
+    """Tell whether a word names a file: one that exists, or that looks like one and is missing."""
+    if " " in word or len(word) > 255:
+        return False
+    return Path(word).is_file() or Path(word).suffix in PATH_SUFFIXES
+
+
+async def _run_each(
+    work: Callable[[str], Awaitable[Any]], texts: dict[str, str]
+) -> tuple[dict[str, Any], int]:
+    results: dict[str, Any] = {}
+    code = 0
+    for name, text in texts.items():
+        try:
+            results[name] = await work(text)
+        except ConfigError:
+            raise  # the next text would fail alike
+        except Exception as e:
+            if len(texts) == 1:
+                raise
+            code = max(code, explain(e, where=name))
+            results[name] = {"error": f"{type(e).__name__}: {e}"}
+    return results, code
+
+
+def _show(results: dict[str, Any], json: bool) -> None:
+    """Print one result, or results by name, as YAML for people or JSON for machines."""
+    shown = next(iter(results.values())) if len(results) == 1 else results
+    if json:
+        sys.stdout.write(to_json(shown, indent=2).decode() + "\n")
+        return
+    plain = to_jsonable_python(shown)
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=96)
+    out().print(text, markup=False, end="", soft_wrap=True)

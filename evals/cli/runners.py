@@ -1,0 +1,90 @@
+"""How each agent is run on a bare text: which deps it gets, and from which options."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from ...agents import copy_editor, desk, extract, triage
+from ...deps.errors import ConfigError
+from ...deps.models import Models
+from ...deps.records import Booking, ContactChange, Invoice
+from ...deps.style import MemoryStyle
+from ...deps.taxonomy import Taxonomy
+from ..suite import DATASETS, Trial
+from ..suites import load
+
+__all__ = ("Options", "runner", "style_guide")
+
+TARGETS: dict[str, type[BaseModel]] = {
+    "invoice": Invoice,
+    "booking": Booking,
+    "contact_change": ContactChange,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What only some agents ask for; the command line's help says which."""
+
+    labels: Path | None
+    target: str
+    guide: Path | None
+    out: Path
+
+
+def runner(name: str, models: Models, options: Options) -> Callable[[str], Awaitable[Any]]:
+    """Return what takes a text to the agent's output.
+
+    Raises:
+        ConfigError: there is no such agent, or a file or name among the options is wrong.
+    """
+    suite = load(name)
+    if name == "triage":
+        sorting = triage.Deps(models=models, taxonomy=_taxonomy(options))
+        return lambda text: triage.run(text, sorting)
+    if name == "extract":
+        target, reading = _target(options.target), extract.Deps(models=models)
+        return lambda text: extract.run(text, target, reading)
+    if name == "copy_editor":
+        editing = copy_editor.Deps(models=models, style=style_guide(options))
+        return lambda text: copy_editor.run(text, editing)
+    if name == "desk":
+        whole = desk.Deps(models=models, taxonomy=_taxonomy(options), style=style_guide(options))
+        return lambda text: desk.run(text, whole)
+    if suite.types[0] is not str:
+        raise ConfigError(f"{name!r} does not take a bare text; call it from Python")
+    return lambda text: suite.task(text, Trial(models=models))
+
+
+def style_guide(options: Options) -> MemoryStyle:
+    """Return the style guide that the options name, or an empty one."""
+    return MemoryStyle.from_file(options.guide) if options.guide else MemoryStyle()
+
+
+def _taxonomy(options: Options) -> Taxonomy:
+    return Taxonomy.from_file(options.labels or DATASETS / "triage" / "taxonomy.yaml")
+
+
+def _target(name: str) -> type[BaseModel]:
+    """Return a sample target, or the class that `package.module:Class` names."""
+    if name in TARGETS:
+        return TARGETS[name]
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        raise ConfigError(
+            f"no target is called {name!r}; use {', '.join(TARGETS)} or package.module:Model"
+        )
+    if "" not in sys.path:
+        sys.path.append("")  # the user's own modules, after everything installed
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as e:
+        raise ConfigError(f"cannot import the target {name!r}: {e}") from e
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise ConfigError(f"the target {name!r} is no Pydantic model but {found!r}")
+    return found

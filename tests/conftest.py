@@ -1,0 +1,25 @@
+"""No test asks a provider on the network; wire-level tests bring a server on loopback."""
+
+from collections.abc import Iterator
+
+import pytest
+from pydantic_ai import models
+
+from .loopback import Provider
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture(autouse=True)
+def no_model_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", False)
+    for name in ("MODEL", "SMALL_MODEL", "LARGE_MODEL", "JUDGE_MODEL", "BASE_URL", "API_KEY"):
+        monkeypatch.delenv(f"ASSAY_{name}", raising=False)
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    """A real HTTP server on loopback that speaks OpenAI's chat protocol."""
+    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
+    with Provider() as server:
+        yield server
