@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 # Some images forbid bytecode caches; without them each start compiles every library anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test check format lint imports types wheel lock clean
+.PHONY: help install demo test check format lint imports types wheel lock schemas clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ wheel: install  ## build the wheel and test it in an empty environment
 
 lock: | $(UV)  ## write the locks anew
 	UV=$(UV) .ci/lock
+
+schemas: install  ## write the JSON schemas of the datasets anew
+	$(BIN)/python .ci/schemas
 
 clean:  ## remove every environment and build product
 	rm -rf .venv .venv-* .tools build dist *.egg-info .ruff_cache .mypy_cache .pytest_cache

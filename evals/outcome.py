@@ -3,10 +3,14 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ("Failure", "Outcome", "Status", "TrialResult", "Unscored")
+__all__ = ("Failure", "FailureKind", "Outcome", "Status", "TrialResult", "Unscored")
 
 Status = Literal["pass", "fail", "score", "unscored", "error"]
 """`unscored`: nobody could say. `error`: the task crashed; it counts as 0 in every mean."""
+
+
+FailureKind = Literal["provider", "model", "input", "bug"]
+"""`model`: it answered, but never validly, or spent its budget. `input`: no answer was honest."""
 
 
 class Unscored(Exception):
@@ -36,7 +40,7 @@ class Failure:
 
     type: str
     message: str
-    kind: Literal["provider", "model", "input", "bug"]
+    kind: FailureKind
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,6 +113,8 @@ def summarise(
     for result in results:
         for outcome in result.outcomes:
             by_check.setdefault(outcome.check, []).append(outcome)
+    for check in thresholds:  # one that never spoke is shown, not forgotten
+        by_check.setdefault(check, [])
     if errors and not by_check:  # nothing ran at all: still a row, and a failed one
         by_check = {"completed": []}
     return [

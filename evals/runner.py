@@ -18,7 +18,7 @@ from pydantic_evals.otel import SpanTreeRecordingError
 
 from ..deps.errors import ConfigError, InputError, provider_fault
 from ..deps.models import Models
-from .outcome import Failure, Outcome, TrialResult, Unscored
+from .outcome import Failure, FailureKind, Outcome, TrialResult, Unscored
 from .report import SuiteReport
 from .suite import CaseMeta, Suite, Trial
 
@@ -112,8 +112,9 @@ async def run_trial(
     """
     trial = Trial(models=models)
     name = str(case.name)
-    attributes = {"assay.case": name, "assay.trial": number}
-    with _tracer.start_as_current_span(f"case {name}", attributes=attributes) as span:
+    with _tracer.start_as_current_span(
+        f"case {name}", attributes={"assay.case": name, "assay.trial": number}
+    ) as span:
         output, failure, seconds = await _attempt(suite, case, trial)
         outcomes: tuple[Outcome, ...] = ()
         if failure is None:
@@ -160,14 +161,15 @@ async def _attempt(
 
 
 def _failure(error: Exception) -> Failure:
-    kind = "bug"
+    return Failure(type=type(error).__name__, message=str(error), kind=_whose(error))
+
+
+def _whose(error: Exception) -> FailureKind:
     if provider_fault(error):
-        kind = "provider"
-    elif isinstance(error, InputError):
-        kind = "input"
-    elif isinstance(error, AgentRunError):
-        kind = "model"
-    return Failure(type=type(error).__name__, message=str(error), kind=kind)
+        return "provider"
+    if isinstance(error, InputError):
+        return "input"
+    return "model" if isinstance(error, AgentRunError) else "bug"
 
 
 def _context(
@@ -209,11 +211,11 @@ def _named(found: EvaluatorOutput, name: str) -> Mapping[str, Any]:
 
 def _outcome(name: str, found: EvaluationReason | bool | float | str) -> Outcome:
     """Make an outcome of a pydantic-evals result; a label grades nothing, so it is unscored."""
-    reason = ""
-    if isinstance(found, EvaluationReason):
-        found, reason = found.value, found.reason or ""
-    if isinstance(found, bool):
-        return Outcome(name, "pass" if found else "fail", float(found), reason)
-    if isinstance(found, (int, float)):
-        return Outcome(name, "score", float(found), reason)
-    return Outcome(name, "unscored", None, f"{found}: {reason}" if reason else found)
+    value, reason = (
+        (found.value, found.reason or "") if isinstance(found, EvaluationReason) else (found, "")
+    )
+    if isinstance(value, bool):
+        return Outcome(name, "pass" if value else "fail", float(value), reason)
+    if isinstance(value, (int, float)):
+        return Outcome(name, "score", float(value), reason)
+    return Outcome(name, "unscored", None, f"{value}: {reason}" if reason else value)

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 from pydantic_ai.usage import RunUsage
+from pydantic_core import to_jsonable_python
 from pydantic_evals import Dataset
 from pydantic_evals.evaluators import Evaluator
 
 from ..deps.errors import BadDataset
 from ..deps.models import Models
 
-__all__ = ("DATASETS", "CaseMeta", "Suite", "Trial", "plain")
+__all__ = ("DATASETS", "CaseMeta", "Plain", "Suite", "Trial", "plain")
 
 DATASETS = Path(__file__).parents[1] / "datasets"
 """Our own datasets, one folder an agent: the same path in a checkout and in a wheel."""
@@ -26,6 +27,10 @@ OutputT = TypeVar("OutputT")
 
 CaseMeta = dict[str, Any]
 """A case's metadata. `tags` (a list of str) is shown and can be selected by."""
+
+
+Plain = Annotated[dict[str, Any], BeforeValidator(to_jsonable_python)]
+"""Expected values by name, as JSON has them: a date that YAML reads as one is its text again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +76,26 @@ class Suite(Generic[InputsT, OutputT]):
         Raises:
             BadDataset: the file is absent, not YAML, or its cases do not fit the types.
         """
-        inputs, expected = self.types
-        # The subscript is evaluated at run time: that is how pydantic-evals learns the types.
-        kind = cast(Any, Dataset)[inputs, expected, CaseMeta]
         try:
-            found = kind.from_file(
-                self.path, custom_evaluator_types=[type(check) for check in self.checks]
-            )
+            found = self._kind().from_file(self.path, custom_evaluator_types=self._custom())
         except (OSError, ValueError, yaml.YAMLError, ExceptionGroup) as e:
             raise BadDataset(f"cannot read the cases of {self.name!r}: {_why(e)}") from e
         dataset = cast(Dataset[InputsT, Any, CaseMeta], found)
         _refuse_unnamed_or_twice(self.path, [case.name for case in dataset.cases])
         return dataset
+
+    def schema(self) -> dict[str, Any]:
+        """Return the JSON schema of the file of cases, for editors to check it by."""
+        return cast(
+            dict[str, Any], self._kind().model_json_schema_with_evaluators(self._custom())
+        )
+
+    def _kind(self) -> Any:
+        # The subscript is evaluated at run time: that is how pydantic-evals learns the types.
+        return cast(Any, Dataset)[(*self.types, CaseMeta)]
+
+    def _custom(self) -> list[type[Evaluator[Any, Any, Any]]]:
+        return list({type(check): None for check in self.checks})
 
 
 def plain(

@@ -53,8 +53,22 @@ MORE_NUMBERS = {
     **dict.fromkeys(("zehn", "dix", "diez", "dieci", "tien"), 10),
 }
 DAYS_AWAY = {
-    0: ["today", "tonight", "heute", "aujourd'hui", "hoy", "oggi", "vandaag", "hoje"]
-    + ["this evening", "this afternoon", "this morning", "heute abend", "ce soir", "esta noche"],
+    0: [
+        "today",
+        "tonight",
+        "heute",
+        "aujourd'hui",
+        "hoy",
+        "oggi",
+        "vandaag",
+        "hoje",
+        "this evening",
+        "this afternoon",
+        "this morning",
+        "heute abend",
+        "ce soir",
+        "esta noche",
+    ],
     1: ["tomorrow", "tmrw", "tomorow", "demain", "mañana", "domani", "morgen", "amanhã"],
     2: ["day after tomorrow", "übermorgen", "après-demain", "pasado mañana", "dopodomani"],
 }

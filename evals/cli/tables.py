@@ -57,7 +57,7 @@ def total_table(reports: list[SuiteReport]) -> Table:
             str(report.requests),
             _cost(report),
             f"{report.seconds:.1f}",
-            "[green]pass[/]" if report.ok else "[red]below threshold[/]",
+            _outcome(report),
         )
     return table
 
@@ -78,6 +78,12 @@ def _verdict(check: CheckSummary) -> str:
     if check.mean is None:
         return "[yellow]unscored[/]"
     return "[green]ok[/]" if check.ok else "[red]below[/]"
+
+
+def _outcome(report: SuiteReport) -> str:
+    if all(check.mean is None for check in report.checks):
+        return "[yellow]unscored[/]"
+    return "[green]pass[/]" if report.ok else "[red]below[/]"
 
 
 def _cost(report: SuiteReport) -> str:

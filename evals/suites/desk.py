@@ -13,7 +13,7 @@ from pydantic_evals.evaluators import EvaluatorContext, EvaluatorOutput
 from ...agents import desk
 from ...deps.taxonomy import Taxonomy
 from ..checks import Check, MaxRequests, MaxSeconds, verdict
-from ..suite import DATASETS, Suite, Trial
+from ..suite import DATASETS, Plain, Suite, Trial
 
 __all__ = (
     "Expected",
@@ -41,7 +41,7 @@ class Expected(BaseModel):
     """What a case knows of the right outcome."""
 
     route: desk.Route
-    record: dict[str, Any] = Field(default={}, description="the record's fields that are compared")
+    record: Plain = Field(default={}, description="the record's fields that are compared")
     reply: str | None = Field(default=None, description="the reply, letter by letter")
     steps: list[str] = Field(description="the agents that run, in order")
 
