@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic_ai.models import Model
 
-from ..deps.errors import InputError
+from ..deps.errors import ConfigError, InputError
 from ..deps.issues import Changes, Issue, IssueStore, Known, MemoryIssues
 from ..tools.book_report import chapter_page, file_names, index_page
 from ..tools.prose import Lines, Position, survey
@@ -93,6 +93,8 @@ async def run(
 async def _review(text: str, deps: Deps, model: Model | str | None) -> Review | str:
     try:
         return await copy_editor.run(text, deps, model=model)
+    except ConfigError:
+        raise  # the other chapters would fail alike: say it once
     except Exception as e:  # whatever it is, it is this chapter's, and is reported with it
         return f"{type(e).__name__}: {e}"
 

@@ -93,6 +93,13 @@ class Models:
             model = wrap(model)
         return model
 
+    async def aclose(self) -> None:
+        """Close the clients that were opened for the models resolved so far, and forget them."""
+        while self._built:
+            _, model = self._built.popitem()
+            async with model:  # leaving a model's context is what closes its client
+                pass
+
     def _baseline(self, baseline: Callable[[], Model] | None) -> Model:
         if baseline is None:
             raise ConfigError(

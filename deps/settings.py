@@ -14,8 +14,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ASSAY_", extra="ignore")
 
     model: str = Field(default=BASELINE, description="the model that agents use")
-    small_model: str | None = Field(default=None, description="for the agents that ask for a small one")
-    large_model: str | None = Field(default=None, description="for the agents that ask for a large one")
+    small_model: str | None = Field(
+        default=None, description="for the agents that ask for a small one"
+    )
+    large_model: str | None = Field(
+        default=None, description="for the agents that ask for a large one"
+    )
     judge_model: str | None = Field(default=None, description="for judges")
     base_url: str | None = Field(default=None, description="an OpenAI-compatible server")
     api_key: SecretStr = Field(default=SecretStr("none"), description="its key, if it wants one")

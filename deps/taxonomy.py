@@ -1,7 +1,10 @@
 """The labels that messages are sorted into."""
 
+from collections.abc import Mapping
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -39,6 +42,17 @@ class Taxonomy(BaseModel):
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(label.name for label in self.labels)
+
+    @cached_property
+    def digest(self) -> str:
+        """A key for what is built from the labels: equal taxonomies have equal digests."""
+        return sha256(self.model_dump_json().encode()).hexdigest()
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, as Pydantic does, but with a digest of its own."""
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("digest", None)
+        return copied
 
     @classmethod
     def from_file(cls, path: Path) -> Self:

@@ -135,6 +135,7 @@ def _loop_of(config: pytest.Config) -> asyncio.Runner:
     if _LOOP not in config.stash:
         runner = config.stash[_LOOP] = asyncio.Runner()
         config.add_cleanup(runner.close)
+        config.add_cleanup(lambda: runner.run(models_of(config).aclose()))
     return config.stash[_LOOP]
 
 

@@ -86,9 +86,7 @@ class Suite(Generic[InputsT, OutputT]):
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the file of cases, for editors to check it by."""
-        return cast(
-            dict[str, Any], self._kind().model_json_schema_with_evaluators(self._custom())
-        )
+        return cast(dict[str, Any], self._kind().model_json_schema_with_evaluators(self._custom()))
 
     def _kind(self) -> Any:
         # The subscript is evaluated at run time: that is how pydantic-evals learns the types.

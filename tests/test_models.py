@@ -1,5 +1,6 @@
 """What model names mean, and what is said when they mean nothing."""
 
+from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
@@ -93,8 +94,9 @@ async def test_an_endpoint_is_asked_over_http(provider: Provider) -> None:
         "reason": "asks for a card", "label": "card", "confidence": 0.9, "urgency": 2
     }  # fmt: skip
     endpoint = Endpoint(provider.url, SecretStr("sk-planted"))
-    deps = replace(DEPS, models=Models(default="qwen:8b", endpoint=endpoint))
-    assert (await triage.run("I want a card", deps)).label == "card"
+    async with aclosing(Models(default="qwen:8b", endpoint=endpoint)) as models:
+        deps = replace(DEPS, models=models)
+        assert (await triage.run("I want a card", deps)).label == "card"
     assert provider.requests[0]["model"] == "qwen:8b"
     assert provider.keys == ["Bearer sk-planted"]
 

@@ -1,7 +1,5 @@
 """Triage without an LLM: a classifier fitted on the taxonomy, and a word list for urgency."""
 
-from hashlib import sha256
-
 from ..triage import Deps, Triage
 from .triage_classifier import Guess, fit
 from .triage_urgency import urgency
@@ -20,10 +18,9 @@ async def solve(message: str, deps: Deps) -> Triage:
     if not message.strip():
         return Triage(reason="The message is empty.", label=None, confidence=1.0, urgency=1)
     taxonomy = deps.taxonomy
-    key = sha256(taxonomy.model_dump_json().encode("utf-8", "surrogatepass")).hexdigest()
-    classifier = await deps.memo.get(f"triage:{key}", lambda: fit(taxonomy))
+    classifier = await deps.memo.get(f"triage:{taxonomy.digest}", lambda: fit(taxonomy))
     guess = classifier.guess(message)
-    name = taxonomy.names[guess.label]
+    name = taxonomy.labels[guess.label].name
     return Triage(
         reason=_reason(guess, name),
         label=name if guess.answers else None,

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ...deps.taxonomy import Label, Taxonomy
-from .triage_features import Bools, Floats, Ints, Space, linear_weights, logistic
+from .triage_features import Bools, Floats, Ints, Space, Vector, linear_weights, logistic
 
 __all__ = ("Classifier", "Gate", "Guess", "fit")
 
@@ -117,9 +117,12 @@ class Model:
         ends = np.searchsorted(self.owners, np.arange(len(self.offsets) + 1))
         return [self.rows[a:b] for a, b in pairwise(ends)]
 
-    def judge(self, text: str) -> tuple[int, Floats]:
-        """Return the best label and the signals that tell how far to trust it."""
-        columns, values = self.space.vector(text)
+    def judge(self, text: str, vector: Vector) -> tuple[int, Floats]:
+        """Return the best label and the signals that tell how far to trust it.
+
+        `vector` is that of `text`, which tells the share of known words besides.
+        """
+        columns, values = vector
         scores = values @ self.weights[columns] + self.offsets
         dense = np.zeros(len(self.weights))
         dense[columns] = values / 2  # two blocks of length 1: their product is 2 at most
@@ -132,12 +135,13 @@ class Model:
 
     def judge_all(self, texts: Sequence[str]) -> tuple[Ints, Floats]:
         """Return best labels, and signals in rows."""
-        best, signals = zip(*map(self.judge, texts), strict=True)
+        vectors = map(self.space.vector, texts)
+        best, signals = zip(*map(self.judge, texts, vectors), strict=True)
         return np.array(best), np.vstack(signals)
 
-    def speaking(self, text: str, label: int) -> tuple[str, ...]:
-        """Return the text's words and word pairs that raise `label`, strongest first."""
-        columns, values = self.space.vector(text)
+    def speaking(self, vector: Vector, label: int) -> tuple[str, ...]:
+        """Return the words and word pairs of a text that raise `label`, strongest first."""
+        columns, values = vector
         terms = self.space.terms
         pushes = values * self.weights[columns, label]
         pairs = zip(map(float, pushes), map(int, columns), strict=True)
@@ -158,11 +162,12 @@ class Classifier:
 
     def guess(self, text: str) -> Guess:
         """Return the best label for one message, and whether and how far to trust it."""
-        label, signals = self.model.judge(text)
+        vector = self.model.space.vector(text)
+        label, signals = self.model.judge(text, vector)
         trust = float(self.gate.trust(signals))
         answers = trust >= self.gate.threshold
         confidence = float(self.gate.right(signals)) if answers else 1 - trust
-        return Guess(label, answers, confidence, self.model.speaking(text, label))
+        return Guess(label, answers, confidence, self.model.speaking(vector, label))
 
 
 def fit(taxonomy: Taxonomy) -> Classifier:

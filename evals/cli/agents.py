@@ -1,6 +1,5 @@
 """`assay agents`: what there is, and how good its baseline is."""
 
-import asyncio
 import sys
 
 from pydantic_core import to_json
@@ -9,7 +8,7 @@ from rich.table import Table
 from ...deps.models import Models
 from ..report import SuiteReport
 from ..suites import NAMES, load
-from .door import out
+from .door import out, wait_for
 from .eval import run_suites
 
 __all__ = ("list_agents",)
@@ -19,7 +18,8 @@ def list_agents(score: bool, json: bool) -> None:
     """List the agents; with `score`, evaluate their baselines here and now."""
     reports: dict[str, SuiteReport] = {}
     if score:
-        found = asyncio.run(run_suites(list(NAMES), Models()))
+        baselines = Models()
+        found = wait_for(run_suites(list(NAMES), baselines), baselines)
         reports = {report.suite: report for report in found}
     rows = [_row(name, reports.get(name)) for name in NAMES]
     if json:

@@ -1,6 +1,5 @@
 """`assay run copy_editor book/*.md`: a report per chapter, an index, and what changed since."""
 
-import asyncio
 import sys
 from collections.abc import Mapping
 
@@ -11,7 +10,7 @@ from ...agents import book
 from ...deps.errors import ConfigError
 from ...deps.issues import SQLiteIssues
 from ...deps.models import Models
-from .door import FAILED, PASS, err, out, say_model
+from .door import FAILED, PASS, err, out, say_model, wait_for
 from .runners import Options, style_guide
 
 __all__ = ("run_book",)
@@ -33,7 +32,7 @@ def run_book(chapters: Mapping[str, str], models: Models, json: bool, options: O
         issues=SQLiteIssues(options.out / "issues.db"),
     )
     say_model(models)
-    review = asyncio.run(book.run(chapters, deps))
+    review = wait_for(book.run(chapters, deps), models)
     book.write_reports(review, options.out)
     if json:
         sys.stdout.write(to_json(review, indent=2).decode() + "\n")

@@ -1,7 +1,11 @@
 """What the commands share: consoles, settings, and errors told in one message."""
 
+import asyncio
 import sys
+from collections.abc import Coroutine
+from contextlib import aclosing
 from pathlib import Path
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import SettingsConfigDict
@@ -12,7 +16,9 @@ from ...deps.errors import AssayError, ConfigError, provider_fault
 from ...deps.models import NOT_AN_LLM, Models
 from ...deps.settings import Settings
 
-__all__ = ("PASS", "explain", "out", "read_text", "say_model", "start")
+__all__ = ("PASS", "explain", "out", "read_text", "say_model", "start", "wait_for")
+
+T = TypeVar("T")
 
 PASS, FAILED, USAGE, PROVIDER = range(4)
 """Exit codes."""
@@ -50,6 +56,16 @@ def start(model: str | None, trace: str | None) -> Models:
         _configure_trace(target)
     models = settings.models()
     return models.using(model) if model else models
+
+
+def wait_for(work: Coroutine[Any, Any, T], models: Models) -> T:
+    """Run a coroutine to its end, and close the clients that its models opened."""
+
+    async def closing() -> T:
+        async with aclosing(models):
+            return await work
+
+    return asyncio.run(closing())
 
 
 def say_model(models: Models) -> None:

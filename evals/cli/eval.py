@@ -1,6 +1,5 @@
 """`assay eval`: run suites, show a table per agent and a total, exit with what came of it."""
 
-import asyncio
 import sys
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from ..outcome import TrialResult
 from ..report import SuiteReport
 from ..runner import evaluate
 from ..suites import NAMES, load
-from .door import FAILED, PASS, PROVIDER, err, out, say_model
+from .door import FAILED, PASS, PROVIDER, err, out, say_model, wait_for
 from .tables import suite_table, total_table
 
 __all__ = ("evaluate_agents", "run_suites")
@@ -36,9 +35,8 @@ def evaluate_agents(
     say_model(models)
     to_stdout = json == Path("-")
     console = err() if to_stdout else out()
-    reports = asyncio.run(
-        run_suites([s.name for s in suites], models, trials, max_concurrency, console)
-    )
+    names = [suite.name for suite in suites]
+    reports = wait_for(run_suites(names, models, trials, max_concurrency, console), models)
     console.print(total_table(reports))
     if json is not None:
         _write(json, reports)

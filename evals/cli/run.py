@@ -1,6 +1,5 @@
 """`assay run`: one agent on a text, on files, or on standard input."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydantic_core import to_json, to_jsonable_python
 
 from ...deps.errors import ConfigError
 from ...deps.models import Models
-from .door import explain, out, read_text, say_model
+from .door import explain, out, read_text, say_model, wait_for
 from .runners import Options, runner
 
 __all__ = ("Options", "run_agent")
@@ -31,7 +30,7 @@ def run_agent(
     work = runner(name, models, options)
     texts = _texts(words, files)
     say_model(models)
-    results, code = asyncio.run(_run_each(work, texts))
+    results, code = wait_for(_run_each(work, texts), models)
     _show(results, json)
     raise typer.Exit(code)
 

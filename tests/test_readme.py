@@ -1,0 +1,53 @@
+"""The README is run: its Python blocks, and its commands with the output it shows."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+CONSOLE = re.findall(r"```console\n\$ (.*?)\n(.*?)```", README, re.DOTALL)
+
+
+def run(*command: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-P", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_service_example_prints_what_is_said() -> None:
+    said = re.search(r"prints `(.*?)`", README)
+    assert said is not None
+    assert run("-c", PYTHON[0]).strip() == said.group(1)
+
+
+@pytest.mark.parametrize("code", PYTHON[1:])
+def test_other_examples_run(code: str) -> None:
+    run("-c", code)
+
+
+@pytest.mark.parametrize(("command", "output"), CONSOLE)
+def test_commands_print_what_is_shown(command: str, output: str) -> None:
+    program = "import sys; from assay.evals.cli import main; main()"
+    name, *arguments = shlex.split(command)
+    assert name == "assay"
+    assert steady(run("-c", program, *arguments)) == steady(output)
+
+
+def steady(text: str) -> str:
+    """Leave out what differs between machines: seconds, far decimals, space at ends of lines."""
+    text = re.sub(r"\d+\.\d+ s\b|(?<= )\d+\.\d+(?= │ \w)", "S", text)
+    text = re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3f}", text)
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip()
+
+
+def test_every_file_it_links_to_is_there() -> None:
+    links = re.findall(r"\]\((?!https?:)(.*?)\)", README)
+    assert links
+    assert all((Path(__file__).parents[1] / link).exists() for link in links)
