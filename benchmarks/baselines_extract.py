@@ -138,30 +138,41 @@ PARTS = {
 
 
 def contacts(data: Path = DATA) -> list[Row]:
-    """Label the tokens of persons' names, and tell persons from companies by name alone."""
+    """Label the tokens of persons' names, and tell persons from companies by name alone.
+
+    Half of the names are one word, which may be a given name or a surname: nothing in it tells.
+    """
     folder = data / "probablepeople_labeled"
     people = rows_of(folder / "person_labeled.jsonl")
     firms = rows_of(folder / "company_labeled.jsonl")
-    hits, given, gold = Counter[str](), Counter[str](), Counter[str]()
-    for row in people:
-        tokens = [(token, PARTS[tag]) for token, tag in row["tokens"] if tag in PARTS]
-        if len(tokens) != len(row["tokens"]) or len(tokens) < 2:
-            continue  # two persons in one name; one word could be either name
-        ours = labelled(row["text"])
-        for token, part in tokens:
-            gold[part] += 1
-            got = ours.get(bare(token))
-            if got:
-                given[got] += 1
-                hits[part] += got == part
+    plain = [row for row in people if len(row["tokens"]) > 1 and _one_person(row)]
     names = [(row["text"], False) for row in people if len(row["tokens"]) > 1]
     names += [(row["text"], True) for row in firms if len(row["tokens"]) > 1]
     told = [is_company(text.strip()) == firm for text, firm in names]
     return [
-        ("contacts token f1", slot_f1(hits, given, gold), 0.85),
+        ("contacts token f1, every name", slot_f1(*_tokens(people)), None),
+        ("contacts token f1, two words or more, one person", slot_f1(*_tokens(plain)), 0.85),
         ("person or company accuracy", sum(told) / len(told), 0.8),
-        *spread("contacts", hits, given, gold),
+        *spread("contacts", *_tokens(people)),
     ]
+
+
+def _one_person(row: dict[str, Any]) -> bool:
+    return all(tag in PARTS for _, tag in row["tokens"])
+
+
+def _tokens(rows: Iterable[dict[str, Any]]) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """Count the tokens labelled rightly, labelled at all, and there, by part of the name."""
+    hits, given, gold = Counter[str](), Counter[str](), Counter[str]()
+    for row in rows:
+        ours = labelled(row["text"])
+        for token, tag in row["tokens"]:
+            part = PARTS.get(tag, tag)
+            gold[part] += 1
+            if got := ours.get(bare(token)):
+                given[got] += 1
+                hits[part] += got == part
+    return hits, given, gold
 
 
 def labelled(name: str) -> dict[str, str]:
@@ -178,7 +189,7 @@ def bare(word: str) -> str:
 def report(rows: Iterable[Row]) -> None:
     """Print rows, with the target where there is one."""
     for name, value, target in rows:
-        print(f"{name:44} {value:.3f}" + (f"  (target {target})" if target is not None else ""))
+        print(f"{name:50} {value:.3f}" + (f"  (target {target})" if target is not None else ""))
 
 
 def main(data: Path = DATA) -> None:

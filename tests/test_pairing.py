@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -67,5 +68,8 @@ def test_the_schema_beside_a_dataset_is_its_own(name: str) -> None:
     suite = load(name)
     first = suite.path.read_text(encoding="utf-8").splitlines()[0]
     assert first == "# yaml-language-server: $schema=./cases_schema.json"
+    locked = (ROOT / ".ci" / "locks" / "newest.txt").read_text(encoding="utf-8")
+    if f"pydantic-evals=={version('pydantic-evals')} " not in locked:
+        pytest.skip("the schemas hold pydantic-evals' own, as in the default environment")
     schema = json.loads(suite.path.with_name("cases_schema.json").read_text(encoding="utf-8"))
     assert schema == json.loads(json.dumps(suite.schema())), "run: make schemas"

@@ -18,6 +18,22 @@ def test_two_labels_of_one_name_are_refused_by_name() -> None:
         Taxonomy(labels=(Label(name="a"), Label(name="a"), Label(name="b")))
 
 
+def test_equal_taxonomies_have_equal_digests_and_others_do_not() -> None:
+    one, other = (Taxonomy(labels=(Label(name="a", description=d),)) for d in "xy")
+    assert one.digest == Taxonomy.model_validate(one.model_dump()).digest
+    assert one.digest != other.digest
+    assert one.model_copy().digest == one.model_copy(deep=True).digest == one.digest
+    assert one.model_copy(update={"labels": other.labels}).digest == other.digest
+
+
+def test_a_digest_is_no_part_of_a_taxonomy() -> None:
+    one, other = (Taxonomy(labels=(Label(name="a"),)) for _ in range(2))
+    before = one.model_dump(), repr(one), hash(one)
+    assert one.digest
+    assert (one.model_dump(), repr(one), hash(one)) == before
+    assert one == other
+
+
 def test_a_taxonomy_has_a_label_and_a_label_has_a_name() -> None:
     with pytest.raises(ValidationError):
         Taxonomy(labels=())

@@ -217,7 +217,7 @@ Lost my card
 
 
 @given(st.text())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_a_message_stays_data_whatever_it_holds(text: str) -> None:
     seen: list[str] = []
 
@@ -285,11 +285,10 @@ async def test_odd_label_names_pass_through(name: str) -> None:
     assert (await triage.run("I lost my card", deps)).label == name
 
 
-def test_a_repeated_example_counts_once(inbox: Taxonomy) -> None:
+def test_a_repeated_example_counts_once(inbox: Taxonomy, fitted: Classifier) -> None:
     first = inbox.labels[0]
     twice = first.model_copy(update={"examples": (*first.examples, *first.examples, " ")})
-    doubled = Taxonomy(labels=(twice, *inbox.labels[1:]))
-    assert fit(doubled).gate == fit(inbox).gate
+    assert fit(Taxonomy(labels=(twice, *inbox.labels[1:]))).gate == fitted.gate
 
 
 def test_an_example_of_two_labels_does_not_break_the_fit() -> None:
@@ -390,11 +389,11 @@ async def test_past_messages_are_ranked_by_shared_words() -> None:
 # ---- the suite
 
 
-async def test_the_suite_runs_and_its_checks_judge() -> None:
+async def test_the_suite_runs_and_its_checks_judge(inbox: Taxonomy, fitted: Classifier) -> None:
     cases = suites.suite.dataset().cases
-    names = Taxonomy.from_file(DATASETS / "triage" / "taxonomy.yaml").names
     for case in cases:
         expected = suites.Expected.model_validate(case.expected_output, from_attributes=True)
-        assert expected.label is None or expected.label in names, case.name
+        assert expected.label is None or expected.label in inbox.names, case.name
+    suites.world().memo.get_sync(f"triage:{inbox.digest}", lambda: fitted)  # saves a second fit
     got = await suites.suite.task(cases[0].inputs, Trial())
     assert got.label == suites.Expected.model_validate(cases[0].expected_output).label
