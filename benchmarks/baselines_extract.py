@@ -167,7 +167,7 @@ def _tokens(rows: Iterable[dict[str, Any]]) -> tuple[Counter[str], Counter[str],
     for row in rows:
         ours = labelled(row["text"])
         for token, tag in row["tokens"]:
-            part = PARTS.get(tag, tag)
+            part = PARTS.get(tag) or str(tag)
             gold[part] += 1
             if got := ours.get(bare(token)):
                 given[got] += 1

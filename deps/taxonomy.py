@@ -51,7 +51,7 @@ class Taxonomy(BaseModel):
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
         """Return a copy, as Pydantic does, but with a digest of its own."""
         copied = super().model_copy(update=update, deep=deep)
-        copied.__dict__.pop("digest", None)
+        vars(copied).pop("digest", None)
         return copied
 
     @classmethod
