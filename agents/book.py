@@ -5,23 +5,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 
 from pydantic import BaseModel
 from pydantic_ai.models import Model
 
-from ..deps.errors import ConfigError, InputError
-from ..deps.issues import Changes, Issue, IssueStore, Known, MemoryIssues
+from ..deps.errors import ConfigError, InputError, provider_fault
+from ..deps.issues import Changes, IssueStore, Known, MemoryIssues
+from ..deps.models import model_name
 from ..tools.book_report import chapter_page, file_names, index_page
-from ..tools.prose import Lines, Position, survey
+from ..tools.known import known
+from ..tools.prose import survey
 from ..tools.together import together
 from . import copy_editor
 from .copy_editor import Review
 
 __all__ = ("BookReview", "Deps", "read_chapters", "run", "write_reports")
-
-CONTEXT = 30  # characters on each side that tell one issue from another with the same text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +40,15 @@ class BookReview(BaseModel):
     """What became of each chapter, and of the book's issues since its last run.
 
     A chapter is in `reviews` or, if its review failed, in `errors` with the reason.
+    `model` says in words what answered; a baseline is said not to be an LLM.
     """
 
     book: str
+    model: str
     at: datetime
     reviews: dict[str, Review]
     errors: dict[str, str]
+    provider_failed: bool = False
     new: list[Known]
     fixed: list[Known]
     remaining: list[Known]
@@ -75,49 +77,30 @@ async def run(
     part = replace(deps, survey=whole, slots=slots)
     done = await together(_review(text, part, model) for text in chapters.values())
     reviews = {name: r for name, r in zip(chapters, done, strict=True) if isinstance(r, Review)}
-    errors = {name: e for name, e in zip(chapters, done, strict=True) if isinstance(e, str)}
-    found = {name: _known(name, chapters[name], r.issues) for name, r in reviews.items()}
+    errors = {name: e for name, e in zip(chapters, done, strict=True) if isinstance(e, Exception)}
+    found = {name: known(name, chapters[name], r.issues) for name, r in reviews.items()}
     at = deps.now()
     changes = await deps.issues.record(deps.book, at, found)
     return BookReview(
         book=deps.book,
+        model=deps.models.describe() if model is None else model_name(model),
         at=at,
         reviews=reviews,
-        errors=errors,
+        errors={name: f"{type(e).__name__}: {e}" for name, e in errors.items()},
+        provider_failed=any(map(provider_fault, errors.values())),
         new=list(changes.new),
         fixed=list(changes.fixed),
         remaining=list(changes.remaining),
     )
 
 
-async def _review(text: str, deps: Deps, model: Model | str | None) -> Review | str:
+async def _review(text: str, deps: Deps, model: Model | str | None) -> Review | Exception:
     try:
         return await copy_editor.run(text, deps, model=model)
     except ConfigError:
         raise  # the other chapters would fail alike: say it once
     except Exception as e:  # whatever it is, it is this chapter's, and is reported with it
-        return f"{type(e).__name__}: {e}"
-
-
-def _known(chapter: str, text: str, issues: Sequence[Issue]) -> list[Known]:
-    """Key issues by what they say and what stands around them in their paragraph, not by line.
-
-    Where all of that is the same, they are told apart by their order.
-    """
-    lines = Lines(text)
-    seen: Counter[str] = Counter()
-    known: list[Known] = []
-    for issue in issues:
-        start = lines.offset(Position(issue.line, issue.column))
-        end = start + len(issue.text)
-        before = text[max(0, start - CONTEXT) : start].rpartition("\n\n")[2]
-        after = text[end : end + CONTEXT].partition("\n\n")[0]
-        squeezed = (" ".join(piece.split()) for piece in (before, after))
-        basis = "\0".join([chapter, issue.category, issue.text, *squeezed])
-        digest = sha256(basis.encode("utf-8", "surrogatepass")).hexdigest()[:20]
-        seen[digest] += 1
-        known.append(Known(key=f"{digest}-{seen[digest]}", chapter=chapter, issue=issue))
-    return known
+        return e
 
 
 def read_chapters(paths: Sequence[Path]) -> dict[str, str]:
@@ -151,6 +134,7 @@ def write_reports(review: BookReview, folder: Path) -> Path:
     changes = Changes(tuple(review.new), tuple(review.fixed), tuple(review.remaining))
     index = folder / "index.md"
     index.write_text(
-        index_page(review.book, reviews, review.errors, changes, files), encoding="utf-8"
+        index_page(review.book, review.model, reviews, review.errors, changes, files),
+        encoding="utf-8",
     )
     return index

@@ -59,6 +59,7 @@ class Step(BaseModel):
     agent: str
     output: StepOutput | None = None
     error: str | None = None
+    provider_failed: bool = False
 
 
 class Handled(BaseModel):
@@ -140,7 +141,8 @@ async def _step(agent: str, work: Awaitable[OutputT], steps: list[Step]) -> Outp
     except Exception as e:
         if not (isinstance(e, (InputError, AgentRunError)) or provider_fault(e)):
             raise
-        steps.append(Step(agent=agent, error=f"{type(e).__name__}: {e}"))
+        error = f"{type(e).__name__}: {e}"
+        steps.append(Step(agent=agent, error=error, provider_failed=provider_fault(e)))
         return None
     steps.append(Step(agent=agent, output=output))
     return output

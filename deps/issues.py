@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -186,7 +186,10 @@ class SQLiteIssues:
         """Hold the write lock from the first read on, so that two runs follow one another."""
         opened = sqlite3.connect(self.path, timeout=self.timeout, isolation_level=None)
         with closing(opened) as db:
-            db.execute("PRAGMA journal_mode = WAL")
+            # Another run may be switching it at this moment. WAL is for speed and stays on once it
+            # is; what keeps runs apart is the lock below.
+            with suppress(sqlite3.OperationalError):
+                db.execute("PRAGMA journal_mode = WAL")
             db.execute("BEGIN IMMEDIATE")
             try:
                 _migrate(db, self.path)

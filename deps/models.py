@@ -22,7 +22,7 @@ from pydantic_ai.models import Model, ModelResolutionContext, infer_model
 
 from .errors import ConfigError, MissingExtra, UnknownModel
 
-__all__ = ("BASELINE", "NOT_AN_LLM", "Endpoint", "HasModels", "Models", "by_name")
+__all__ = ("BASELINE", "NOT_AN_LLM", "Endpoint", "HasModels", "Models", "by_name", "model_name")
 
 BASELINE = "baseline"
 """The name of every agent's own non-LLM solver."""
@@ -74,8 +74,8 @@ class Models:
 
     def describe(self) -> str:
         """Return in words what answers here: a baseline is said not to be an LLM."""
-        said = {role: NOT_AN_LLM if to == BASELINE else to for role, to in self.roles.items()}
-        default = NOT_AN_LLM if self.default == BASELINE else self.default
+        said = {role: model_name(to) for role, to in self.roles.items()}
+        default = model_name(self.default)
         roles = ", ".join(f"{role}: {to}" for role, to in said.items() if to != default)
         return f"{default} ({roles})" if roles else default
 
@@ -112,6 +112,12 @@ class Models:
         if key not in self._built:
             self._built[key] = _build(model_id, self.endpoint)
         return self._built[key]
+
+
+def model_name(model: Model | str) -> str:
+    """Return in words what a model or its name is: a baseline is said not to be an LLM."""
+    name = model if isinstance(model, str) else model.model_name
+    return NOT_AN_LLM if name.partition(":")[0] == BASELINE else name
 
 
 class HasModels(Protocol):

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart, UserPromptPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
@@ -217,3 +218,16 @@ def test_every_chapter_gets_a_file_of_its_own() -> None:
     files = file_names(names)
     assert len({name.casefold() for name in files.values()}) == len(names)
     assert all("/" not in name and name.endswith(".md") for name in files.values())
+
+
+async def test_the_report_says_who_reviewed_and_whether_a_provider_failed(tmp_path: Path) -> None:
+    review = await book.run({"one": "A clean line.\n"}, book.Deps())
+    assert review.model == "baseline, not an LLM"
+    assert "baseline, not an LLM" in book.write_reports(review, tmp_path).read_text()
+
+    def dead(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        raise ModelAPIError("down", "connection refused")
+
+    failed = await book.run({"one": "A line.\n"}, book.Deps(), model=FunctionModel(dead))
+    assert failed.provider_failed
+    assert "connection refused" in failed.errors["one"]

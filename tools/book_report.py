@@ -45,6 +45,7 @@ def _row(issue: Issue, fresh: bool) -> str:
 
 def index_page(
     book: str,
+    model: str,
     reviews: Mapping[str, Sequence[Issue]],
     errors: Mapping[str, str],
     changes: Changes,
@@ -52,7 +53,18 @@ def index_page(
 ) -> str:
     """Return the report of the whole book, with links to the chapters' own."""
     news = f"{len(changes.new)} new, {len(changes.fixed)} fixed, {len(changes.remaining)} remaining"
-    lines = [f"# {escaped(book)}", "", news, "", *_counts(reviews), "", "## Chapters", ""]
+    lines = [
+        f"# {escaped(book)}",
+        "",
+        f"Reviewed by: {escaped(model)}",
+        "",
+        news,
+        "",
+        *_counts(reviews),
+        "",
+        "## Chapters",
+        "",
+    ]
     lines += [
         f"- [{escaped(name)}]({files[name]}): {len(issues)} issues"
         for name, issues in reviews.items()

@@ -122,12 +122,9 @@ def new(
 
 def main() -> None:
     """Run the command line: one clear message per error, and an exit code that says whose it is."""
-    debug = "--debug" in sys.argv[1:]  # anywhere, for whoever adds it to a line that failed
-    try:
+    try:  # --debug may stand anywhere, for whoever adds it to a line that failed
         app([argument for argument in sys.argv[1:] if argument != "--debug"])
     except Exception as e:
-        if debug:
-            raise
         from .door import explain
 
         sys.exit(explain(e))

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import traceback
 from collections.abc import Coroutine
 from contextlib import aclosing
 from pathlib import Path
@@ -26,12 +27,14 @@ PASS, FAILED, USAGE, PROVIDER = range(4)
 
 def out() -> Console:
     """Return the console for results, 100 wide where there is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+    width = None if sys.stdout.isatty() else 100
+    return Console(width=width, highlight=False, emoji=False)
 
 
 def err() -> Console:
     """Return the console for everything that is not a result."""
-    return Console(stderr=True, highlight=False)
+    width = None if sys.stderr.isatty() else 100
+    return Console(stderr=True, width=width, highlight=False, emoji=False)
 
 
 class DotEnvSettings(Settings):
@@ -50,8 +53,8 @@ def start(model: str | None, trace: str | None) -> Models:
     """
     try:
         settings = DotEnvSettings()
-    except ValidationError as e:
-        raise ConfigError(f"a setting is wrong: {e}") from e
+    except (ValidationError, OSError, UnicodeDecodeError) as e:
+        raise ConfigError(f"a setting or the file .env is wrong: {e}") from e
     if target := trace or settings.trace:
         _configure_trace(target)
     models = settings.models()
@@ -72,7 +75,7 @@ def say_model(models: Models) -> None:
     """Tell on stderr, once, what answers."""
     said = models.describe()
     hint = " (choose one with --model or ASSAY_MODEL)" if said.startswith(NOT_AN_LLM) else ""
-    err().print(f"model: {said}{hint}", style="dim", markup=False)
+    err().print(f"model: {said}{hint}", style="dim", markup=False, soft_wrap=True)
 
 
 def read_text(path: Path) -> str:
@@ -82,7 +85,7 @@ def read_text(path: Path) -> str:
         ConfigError: it cannot be read, or is not UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as e:
         raise ConfigError(f"cannot read {str(path)!r}: {e}") from e
 
@@ -97,7 +100,13 @@ def _configure_trace(target: str) -> None:
 
 
 def explain(error: Exception, where: str = "") -> int:
-    """Print an error as one message, with the input it befell, and return its exit code."""
+    """Print an error as one message, with the input it befell, and return its exit code.
+
+    With `--debug` on the command line its traceback comes first.
+    """
+    debug = "--debug" in sys.argv[1:]
+    if debug:
+        traceback.print_exception(error)
     code = FAILED
     if provider_fault(error):
         code = PROVIDER
@@ -106,5 +115,6 @@ def explain(error: Exception, where: str = "") -> int:
     name = "" if isinstance(error, AssayError) else f"{type(error).__name__}: "
     at = f"{where}: " if where else ""
     err().print(f"[bold red]error:[/] {escape(at + name + str(error))}", soft_wrap=True)
-    err().print("[dim]--debug shows where it comes from[/]")
+    if not (debug or where):
+        err().print("[dim]--debug shows where it comes from[/]")
     return code

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 import typer
 from pydantic_core import to_json
@@ -26,20 +27,23 @@ from .tables import suite_table, total_table
 
 __all__ = ("evaluate_agents", "run_suites")
 
+STDOUT = Path("-")
+
 
 def evaluate_agents(
     names: list[str], models: Models, trials: int, max_concurrency: int, json: Path | None
 ) -> None:
     """Evaluate the named agents, or all of them."""
     suites = [load(name) for name in names or NAMES]  # a wrong name is told before anything runs
+    if json is not None and json != STDOUT:
+        _write(json, "", "a")  # told now, not after an hour
     say_model(models)
-    to_stdout = json == Path("-")
-    console = err() if to_stdout else out()
+    console = err() if json == STDOUT else out()
     names = [suite.name for suite in suites]
     reports = wait_for(run_suites(names, models, trials, max_concurrency, console), models)
     console.print(total_table(reports))
     if json is not None:
-        _write(json, reports)
+        _write(json, to_json(reports, indent=2, serialize_unknown=True).decode() + "\n")
     raise typer.Exit(exit_code(reports))
 
 
@@ -83,12 +87,12 @@ def exit_code(reports: list[SuiteReport]) -> int:
     return PASS if all(report.ok for report in reports) else FAILED
 
 
-def _write(path: Path, reports: list[SuiteReport]) -> None:
-    text = to_json(reports, indent=2, serialize_unknown=True).decode() + "\n"
-    if path == Path("-"):
+def _write(path: Path, text: str, mode: Literal["w", "a"] = "w") -> None:
+    if path == STDOUT:
         sys.stdout.write(text)
         return
     try:
-        path.write_text(text, encoding="utf-8")
+        with path.open(mode, encoding="utf-8") as file:
+            file.write(text)
     except OSError as e:
         raise ConfigError(f"cannot write {str(path)!r}: {e}") from e

@@ -13,6 +13,9 @@ __all__ = ("write_agent",)
 
 TEMPLATES = Path(__file__).parent / "templates"
 
+DEPS = "import FENCE_RULE, BaseDeps, BaselineModel, by_name, fence, unfence"
+EVALS = "import Check, MaxRequests, Suite, Trial, verdict"
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -33,9 +36,12 @@ IN_A_SERVICE = Layout(
         "test": "$name/test_$name.py",
     },
     words={
-        "deps": "assay.deps",
+        "deps_above": f"from assay.deps {DEPS}\n",  # among other libraries, before pydantic
+        "deps_below": "",
         "deps_from_baseline": "assay.deps",
-        "evals": "assay.evals",
+        "gap": "\n",
+        "evals_above": f"from assay.evals {EVALS}\n",
+        "evals_below": "",
         "import_agent": "from . import agent as $name",
         "from_agent": ".agent",
         "from_baseline": ".baseline",
@@ -55,9 +61,12 @@ IN_ASSAY = Layout(
         "test": "tests/test_$name.py",
     },
     words={
-        "deps": "..deps",
+        "deps_above": "",
+        "deps_below": f"\nfrom ..deps {DEPS}\n",
         "deps_from_baseline": "...deps",
-        "evals": "...evals",
+        "gap": "",
+        "evals_above": "",
+        "evals_below": f"from ...evals {EVALS}\n",
         "import_agent": "from ...agents import $name",
         "from_agent": "..$name",
         "from_baseline": ".baselines.$name",
@@ -87,11 +96,11 @@ def write_agent(name: str, folder: Path) -> None:
         for path, text in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            out().print(f"wrote {path}", markup=False)
+            out().print(f"wrote {path}", markup=False, soft_wrap=True)
     except OSError as e:
         raise ConfigError(f"cannot write the agent {name!r}: {e}") from e
     next_steps = Template(layout.next_steps).substitute(name=name).format(folder=folder)
-    out().print(f"next: {next_steps}", markup=False)
+    out().print(f"next: {next_steps}", markup=False, soft_wrap=True)
 
 
 def _files(name: str, folder: Path, layout: Layout) -> dict[Path, str]:

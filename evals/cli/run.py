@@ -1,7 +1,8 @@
 """`assay run`: one agent on a text, on files, or on standard input."""
 
+import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from pydantic_core import to_json, to_jsonable_python
 
 from ...deps.errors import ConfigError
 from ...deps.models import Models
-from .door import explain, out, read_text, say_model, wait_for
+from .door import FAILED, PASS, explain, out, read_text, say_model, wait_for
 from .runners import Options, runner
 
 __all__ = ("Options", "run_agent")
@@ -26,48 +27,69 @@ def run_agent(
     if name == "copy_editor" and (files or words):
         from .book import run_book
 
-        raise typer.Exit(run_book(_texts(words, files), models, json, options))
+        raise typer.Exit(run_book(*_texts(words, files), models, json, options))
     work = runner(name, models, options)
-    texts = _texts(words, files)
+    texts, unread = _texts(words, files)
     say_model(models)
-    results, code = wait_for(_run_each(work, texts), models)
+    results, code = wait_for(_run_each(work, texts, unread), models)
     _show(results, json)
     raise typer.Exit(code)
 
 
-def _texts(words: list[str], files: list[Path]) -> dict[str, str]:
-    """Return the texts by name: files, else the words themselves, else standard input."""
+def _texts(words: list[str], files: list[Path]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the texts by name: files, else the words themselves, else standard input.
+
+    Of several files those that cannot be read are told and returned too, name to reason.
+    """
     paths = [*files]
     if words and all(_is_path(word) for word in words):
         paths += map(Path, words)
     elif words:
-        return {"text": " ".join(words)}
+        return {"text": " ".join(words)}, {}
     if paths:
-        return {str(path): read_text(path) for path in paths}
+        return _read_each(paths)
     if sys.stdin.isatty():
         raise ConfigError("no text: give it as an argument, with --file, or on standard input")
-    return {"stdin": sys.stdin.read()}
+    try:
+        return {"stdin": sys.stdin.buffer.read().decode("utf-8-sig")}, {}
+    except UnicodeDecodeError as e:
+        raise ConfigError(f"standard input is not UTF-8: {e}") from e
+
+
+def _read_each(paths: list[Path]) -> tuple[dict[str, str], dict[str, str]]:
+    texts: dict[str, str] = {}
+    unread: dict[str, ConfigError] = {}
+    for path in paths:
+        try:
+            texts[str(path)] = read_text(path)
+        except ConfigError as e:
+            unread[str(path)] = e
+    if not texts:
+        raise ConfigError("; ".join(map(str, unread.values())))
+    for name, error in unread.items():
+        explain(error, where=name)
+    return texts, {name: str(error) for name, error in unread.items()}
 
 
 def _is_path(word: str) -> bool:
     """Tell whether a word names a file: one that exists, or that looks like one and is missing."""
     if " " in word or len(word) > 255:
         return False
-    return Path(word).is_file() or Path(word).suffix in PATH_SUFFIXES
+    return os.path.isfile(word) or Path(word).suffix in PATH_SUFFIXES
 
 
 async def _run_each(
-    work: Callable[[str], Awaitable[Any]], texts: dict[str, str]
+    work: Callable[[str], Awaitable[Any]], texts: Mapping[str, str], unread: Mapping[str, str]
 ) -> tuple[dict[str, Any], int]:
-    results: dict[str, Any] = {}
-    code = 0
+    results: dict[str, Any] = {name: {"error": error} for name, error in unread.items()}
+    code = FAILED if unread else PASS
     for name, text in texts.items():
         try:
             results[name] = await work(text)
         except ConfigError:
             raise  # the next text would fail alike
         except Exception as e:
-            if len(texts) == 1:
+            if len(texts) + len(unread) == 1:
                 raise
             code = max(code, explain(e, where=name))
             results[name] = {"error": f"{type(e).__name__}: {e}"}

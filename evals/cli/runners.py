@@ -83,8 +83,8 @@ def _target(name: str) -> type[BaseModel]:
         sys.path.append("")  # the user's own modules, after everything installed
     try:
         found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as e:
-        raise ConfigError(f"cannot import the target {name!r}: {e}") from e
+    except Exception as e:  # the user's module may raise anything
+        raise ConfigError(f"cannot import the target {name!r}: {type(e).__name__}: {e}") from e
     if not (isinstance(found, type) and issubclass(found, BaseModel)):
         raise ConfigError(f"the target {name!r} is no Pydantic model but {found!r}")
     return found

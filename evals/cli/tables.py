@@ -15,12 +15,13 @@ def suite_table(report: SuiteReport) -> Table:
     """Return a row per check, and the first crashed trials underneath."""
     failures = report.failures
     table = Table(
-        title=f"{report.suite}: {report.about}",
+        title=escape(f"{report.suite}: {report.about}"),
         title_justify="left",
         caption="\n".join(
             [
-                f"model: {report.model}; {report.cases} cases, {len(report.results)} trials, "
-                f"{report.requests} requests, {_cost(report)}, {report.seconds:.1f} s",
+                f"model: {escape(report.model)}; {report.cases} cases, "
+                f"{len(report.results)} trials, {report.requests} requests, {_cost(report)}, "
+                f"{report.seconds:.1f} s",
                 *(
                     escape(f"error in {r.case}: {r.failure.type}: {r.failure.message[:200]}")
                     for r in failures[:MAX_SHOWN]

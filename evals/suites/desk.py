@@ -11,6 +11,7 @@ from pydantic_ai.usage import UsageLimits
 from pydantic_evals.evaluators import EvaluatorContext, EvaluatorOutput
 
 from ...agents import desk
+from ...deps.errors import ProviderError
 from ...deps.taxonomy import Taxonomy
 from ..checks import Check, MaxRequests, MaxSeconds, verdict
 from ..suite import DATASETS, Plain, Suite, Trial
@@ -137,9 +138,17 @@ def world() -> desk.Deps:
 
 
 async def task(incoming: Incoming, trial: Trial) -> desk.Handled:
-    """Handle one message."""
+    """Handle one message.
+
+    Raises:
+        ProviderError: a step met a dead provider; the desk hands over, but its skill was not seen.
+    """
     deps = replace(world(), models=trial.models, usage=trial.usage)
-    return await desk.run(incoming.message, deps, draft=incoming.draft)
+    handled = await desk.run(incoming.message, deps, draft=incoming.draft)
+    for step in handled.steps:
+        if step.provider_failed:
+            raise ProviderError(f"{step.agent}: {step.error}")
+    return handled
 
 
 suite = Suite(
