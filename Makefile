@@ -29,8 +29,8 @@ install: $(READY)  ## create the environment (ENV=newest, instructor or lowest)
 demo: install  ## evaluate every agent on its embedded baseline
 	$(BIN)/assay eval
 
-test: install  ## the default tests
-	$(BIN)/pytest
+test: install  ## the default tests, on every core
+	$(BIN)/pytest -n auto -p no:inline_snapshot
 
 format: install  ## write the format
 	$(BIN)/ruff format .

@@ -1,6 +1,6 @@
 """What one check says of one trial, and what one trial came to."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 __all__ = ("Failure", "FailureKind", "Outcome", "Status", "TrialResult", "Unscored")
@@ -51,6 +51,7 @@ class TrialResult:
         duration: Seconds that the task took.
         cost: US dollars; None where a price is unknown.
         model: The name of the model that was asked for.
+        group: What cases that stand or fall together have in common, from the case's metadata.
     """
 
     case: str
@@ -65,7 +66,8 @@ class TrialResult:
     output_tokens: int = 0
     cost: float | None = None
     trace_id: str | None = None
-    tags: tuple[str, ...] = field(default=())
+    tags: tuple[str, ...] = ()
+    group: str | None = None
 
     @property
     def ok(self) -> bool:

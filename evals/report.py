@@ -1,14 +1,16 @@
 """What a suite's run came to: plain data, for terminals, files and gates."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..deps.models import Models
-from .outcome import Outcome, TrialResult
+from .estimates import Estimate, mean_interval
+from .outcome import TrialResult
 from .suite import Suite
+from .trials import UNIT, Trials
 
-__all__ = ("CheckSummary", "SuiteReport", "summarise")
+__all__ = ("CheckSummary", "SuiteReport", "summarise", "trials_by_check", "trials_of")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,11 @@ class CheckSummary:
     """One check over all trials.
 
     Attributes:
-        mean: Over scored and crashed trials; a crash counts as 0. None if there were none.
+        mean: Over cases, of their scored and crashed trials; a crash counts as 0. None if there
+            were none.
+        low: The lower end of the mean's 95% interval, clustered by case, and by group where cases
+            have one. None where none can be had.
+        high: Its upper end.
         passed: Trials it passed (0 for checks that give scores).
         failed: Trials it failed.
         scored: Trials it gave a score.
@@ -27,6 +33,8 @@ class CheckSummary:
 
     check: str
     mean: float | None
+    low: float | None
+    high: float | None
     passed: int
     failed: int
     scored: int
@@ -108,33 +116,69 @@ def summarise(
 ) -> list[CheckSummary]:
     """Return a summary per check, in the order in which checks first spoke."""
     results = list(results)
-    errors = sum(result.failure is not None for result in results)
-    by_check: dict[str, list[Outcome]] = {}
-    for result in results:
-        for outcome in result.outcomes:
-            by_check.setdefault(outcome.check, []).append(outcome)
-    for check in thresholds:  # one that never spoke is shown, not forgotten
-        by_check.setdefault(check, [])
-    if errors and not by_check:  # nothing ran at all: still a row, and a failed one
-        by_check = {"completed": []}
-    return [
-        _summary(check, outcomes, errors, thresholds.get(check, 1.0))
-        for check, outcomes in by_check.items()
-    ]
+    # A check that never spoke is shown, not forgotten.
+    checks = dict.fromkeys([*_checks(results, thresholds)])
+    return [_summary(results, check, thresholds.get(check, 1.0)) for check in checks]
 
 
-def _summary(check: str, outcomes: list[Outcome], errors: int, threshold: float) -> CheckSummary:
-    values = [outcome.value for outcome in outcomes if outcome.value is not None]
+def trials_by_check(results: Iterable[TrialResult]) -> dict[str, Trials]:
+    """Gather every check's values for statistics; see `trials_of`."""
+    results = list(results)
+    return {check: trials_of(results, check) for check in dict.fromkeys(_checks(results, ()))}
+
+
+def _checks(results: Sequence[TrialResult], expected: Iterable[str]) -> Iterator[str]:
+    """Yield the checks that spoke and those expected to, some of them more than once."""
+    spoke = [outcome.check for result in results for outcome in result.outcomes]
+    yield from spoke
+    yield from expected
+    if not spoke and not expected and any(result.failure for result in results):
+        yield "completed"  # nothing ran at all: still a figure, and it is 0
+
+
+def trials_of(results: Iterable[TrialResult], check: str) -> Trials:
+    """Gather a check's values for statistics; a crash is 0 for every check.
+
+    Trials of cases to which the check does not apply are left out.
+    """
+    spoken = [(result, _value(result, check)) for result in results]
+    rows = [(result, value[0]) for result, value in spoken if value]
+    groups = [result.group or result.case for result, _ in rows]
+    return Trials.of(
+        [result.case for result, _ in rows],
+        [value for _, value in rows],
+        groups if any(result.group for result, _ in rows) else None,
+    )
+
+
+def _value(result: TrialResult, check: str) -> tuple[float | None] | None:
+    """Return a check's value on a trial, in a tuple; None where it does not apply."""
+    if result.failure is not None:
+        return (0.0,)
+    return next(((o.value,) for o in result.outcomes if o.check == check), None)
+
+
+def _summary(results: Sequence[TrialResult], check: str, threshold: float) -> CheckSummary:
+    outcomes = [o for result in results for o in result.outcomes if o.check == check]
     statuses = [outcome.status for outcome in outcomes]
+    scored = sum(outcome.value is not None for outcome in outcomes)
     # A judge that never spoke gets no mean out of crashes alone.
-    n = len(values) + errors if values or not outcomes else 0
+    estimate = _estimate(results, check) if scored or not outcomes else None
     return CheckSummary(
         check=check,
-        mean=sum(values) / n if n else None,
+        mean=estimate.mean if estimate else None,
+        low=estimate.low if estimate else None,
+        high=estimate.high if estimate else None,
         passed=statuses.count("pass"),
         failed=statuses.count("fail"),
-        scored=len(values),
+        scored=scored,
         unscored=statuses.count("unscored"),
-        errors=errors,
+        errors=sum(result.failure is not None for result in results),
         threshold=threshold,
     )
+
+
+def _estimate(results: Iterable[TrialResult], check: str) -> Estimate:
+    trials = trials_of(results, check)
+    unit = all(0 <= value <= 1 for values in trials.values for value in values)
+    return mean_interval(trials, UNIT if unit else None)

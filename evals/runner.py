@@ -39,7 +39,9 @@ async def evaluate(
     models: Models | None = None,
     trials: int = 1,
     max_concurrency: int = 10,
-    on_result: Callable[[TrialResult], None] | None = None,
+    on_result: Callable[[TrialResult], Awaitable[None] | None] | None = None,
+    finished: Iterable[TrialResult] = (),
+    models_for: Callable[[str, int], Models] | None = None,
 ) -> SuiteReport:
     """Run every case of a suite `trials` times and return what came of it.
 
@@ -48,7 +50,10 @@ async def evaluate(
         models: What model names mean; the embedded baselines by default.
         trials: Executions per case.
         max_concurrency: How many trials are under way at once.
-        on_result: Called with each result as it is finished.
+        on_result: Called, and awaited, with each result as it is finished.
+        finished: Results of an earlier, interrupted run: reported, and not run again.
+        models_for: From a case's name and the trial's number to that trial's own models, where
+            they differ from `models` by a wrapper, such as a recording.
 
     Raises:
         BadDataset: the cases cannot be read.
@@ -56,18 +61,21 @@ async def evaluate(
     """
     models = models or Models()
     dataset = suite.dataset()
-    results: list[TrialResult] = []
+    results = list(finished)
+    done = {(result.case, result.trial) for result in results}
 
     async def unit(job: tuple[AnyCase, int]) -> None:
         case, number = job
-        result = await run_trial(suite, case, number, models, tuple(dataset.evaluators))
+        own = models_for(str(case.name), number) if models_for else models
+        result = await run_trial(suite, case, number, own, tuple(dataset.evaluators))
         results.append(result)
-        if on_result is not None:
-            on_result(result)
+        if on_result is not None and (told := on_result(result)) is not None:
+            await told
 
     started = perf_counter()
-    with _tracer.start_as_current_span("eval {suite}", attributes={"assay.suite": suite.name}):
-        await schedule(_units(dataset.cases, trials), unit, max_concurrency)
+    units = [job for job in _units(dataset.cases, trials) if (job[0].name, job[1]) not in done]
+    with _tracer.start_as_current_span(f"eval {suite.name}"):
+        await schedule(units, unit, max_concurrency)
     order = {case.name: i for i, case in enumerate(dataset.cases)}
     results.sort(key=lambda r: (order[r.case], r.trial))
     return SuiteReport.of(suite, models, results, perf_counter() - started)
@@ -122,12 +130,13 @@ async def run_trial(
             checks = (*suite.checks, *evaluators, *case.evaluators)
             outcomes = tuple([o for check in checks for o in await _check(check, context)])
         trace_id = span.get_span_context().trace_id
-    usage = trial.usage
+    usage, meta = trial.usage, case.metadata or {}
     return TrialResult(
         case=name,
         trial=number,
         model=models.describe(),
-        tags=tuple(map(str, (case.metadata or {}).get("tags", ()))),
+        tags=tuple(map(str, meta.get("tags", ()))),
+        group=None if meta.get("group") is None else str(meta["group"]),
         output=output,
         failure=failure,
         outcomes=outcomes,
@@ -157,14 +166,18 @@ async def _attempt(
         raise  # every case would fail alike: say it once
     except Exception as e:  # a crashed case is a result: it stays in the denominator
         return None, _failure(e), perf_counter() - started
+    except asyncio.CancelledError as e:
+        if (running := asyncio.current_task()) is None or running.cancelling():
+            raise  # someone stops the run
+        return None, _failure(e), perf_counter() - started  # the task gave itself up
     return output, None, perf_counter() - started
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: BaseException) -> Failure:
     return Failure(type=type(error).__name__, message=str(error), kind=_whose(error))
 
 
-def _whose(error: Exception) -> FailureKind:
+def _whose(error: BaseException) -> FailureKind:
     if provider_fault(error):
         return "provider"
     if isinstance(error, InputError):

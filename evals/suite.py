@@ -26,7 +26,8 @@ InputsT = TypeVar("InputsT")
 OutputT = TypeVar("OutputT")
 
 CaseMeta = dict[str, Any]
-"""A case's metadata. `tags` (a list of str) is shown and can be selected by."""
+"""A case's metadata. `tags` (a list of str) is shown and can be selected by; `group` names what
+cases that stand or fall together have in common, such as a document."""
 
 
 Plain = Annotated[dict[str, Any], BeforeValidator(to_jsonable_python)]

@@ -1,6 +1,7 @@
 """No test asks a provider on the network; wire-level tests bring a server on loopback."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pydantic_ai import models
@@ -11,10 +12,11 @@ pytest_plugins = ["pytester"]
 
 
 @pytest.fixture(autouse=True)
-def no_model_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+def own_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", False)
     for name in ("MODEL", "SMALL_MODEL", "LARGE_MODEL", "JUDGE_MODEL", "BASE_URL", "API_KEY"):
         monkeypatch.delenv(f"ASSAY_{name}", raising=False)
+    monkeypatch.setenv("ASSAY_STORE", str(tmp_path / "runs.db"))
 
 
 @pytest.fixture

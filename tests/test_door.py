@@ -10,7 +10,7 @@ QUIET = """
 import os, socket, sys, logging
 import assay.{package}
 seen = {{name.partition(".")[0] for name in sys.modules}}
-heavy = {{"sklearn", "openai", "anthropic", "sqlalchemy", "spellchecker", "symspellpy", "dateparser"}}
+heavy = {{"sklearn", "openai", "anthropic", "sqlalchemy", "statsmodels", "spellchecker", "symspellpy", "dateparser"}}
 assert not seen & heavy, seen & heavy
 assert not logging.getLogger().handlers
 from opentelemetry import trace

@@ -41,8 +41,9 @@ def test_commands_print_what_is_shown(command: str, output: str) -> None:
 
 
 def steady(text: str) -> str:
-    """Leave out what differs between machines: seconds, far decimals, space at ends of lines."""
+    """Leave out what differs between machines: seconds, far decimals, runs' ids, space at ends of lines."""
     text = re.sub(r"\d+\.\d+ s\b|(?<= )\d+\.\d+(?= │ \w)", "S", text)
+    text = re.sub(r"\b\d{8}-\d{6}-\w{6}\b", "RUN", text)
     text = re.sub(r"\d+\.\d{4,}", lambda number: f"{float(number[0]):.3f}", text)
     return "\n".join(line.rstrip() for line in text.splitlines()).strip()
 

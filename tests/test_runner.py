@@ -86,6 +86,14 @@ async def test_failures_say_whose_they_are(tmp_path: Path) -> None:
     assert report.provider_failed
 
 
+async def test_a_task_that_gives_itself_up_does_not_vanish(tmp_path: Path) -> None:
+    async def give_up(text: str) -> str:
+        raise asyncio.CancelledError
+
+    report = await evaluate(suite_of(tmp_path, task=plain(give_up)))
+    assert [r.failure.type for r in report.failures if r.failure] == ["CancelledError"] * 4
+
+
 async def test_a_broken_check_names_its_error(tmp_path: Path) -> None:
     report = await evaluate(suite_of(tmp_path, checks=(Broken(),)))
     outcome = report.results[0].outcomes[0]

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,6 +19,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 pass, 1 a threshold was missed or there is no answer, "
     "2 wrong usage or configuration, 3 a provider failed. "
     "Settings: ASSAY_MODEL, ASSAY_SMALL_MODEL, ASSAY_JUDGE_MODEL, ASSAY_BASE_URL, ASSAY_API_KEY, "
+    "ASSAY_STORE, "
     "from the environment or .env.",
 )
 
@@ -33,6 +34,17 @@ TraceOption = Annotated[
         help="console, logfire, or a file for one JSON line per span; "
         "nothing leaves the machine without a Logfire token",
     ),
+]
+
+StoreOption = Annotated[
+    str,
+    typer.Option(
+        "--store", envvar="ASSAY_STORE", help="where runs are kept: a file, or a PostgreSQL URL"
+    ),
+]
+
+MarginOption = Annotated[
+    float, typer.Option("--margin", min=0, max=1, help="how much worse a mean may be: no worse")
 ]
 
 
@@ -101,12 +113,144 @@ def eval_(
     json: Annotated[
         Path | None, typer.Option("--json", help="write everything to a file; - for stdout")
     ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option("--resume", metavar="RUN", help="go on with a run: only what is missing"),
+    ] = None,
+    replay: Annotated[
+        Literal["auto", "only", "off", "refresh"],
+        typer.Option(
+            "--replay",
+            help="auto: answer from recordings and record the rest; only: from recordings alone; "
+            "refresh: record anew",
+        ),
+    ] = "off",
+    gate: Annotated[
+        bool,
+        typer.Option("--gate", help="judge by the accepted scorecard, not by thresholds"),
+    ] = False,
+    margin: MarginOption = 0.05,
+    inconclusive: Annotated[
+        Literal["pass", "fail"], typer.Option(help="what --gate makes of an open comparison")
+    ] = "pass",
+    store: StoreOption = ".assay/runs.db",
 ) -> None:
-    """Evaluate agents on their datasets, with every check."""
-    from .door import start
-    from .eval import evaluate_agents
+    """Evaluate agents on their datasets, with every check; the run is kept in the store."""
+    from .eval import EvalOptions, evaluate_agents
 
-    evaluate_agents(names or [], start(model, trace), trials, max_concurrency, json)
+    options = EvalOptions(
+        trials=trials,
+        max_concurrency=max_concurrency,
+        json=json,
+        store=store,
+        resume=resume,
+        replay=replay,
+        gate=gate,
+        margin=margin,
+        inconclusive=inconclusive,
+    )
+    evaluate_agents(names or [], model, trace, options)
+
+
+@app.command()
+def runs(
+    store: StoreOption = ".assay/runs.db",
+    limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """List the runs that the store keeps."""
+    from .runs import list_runs
+
+    list_runs(store, limit, json)
+
+
+@app.command()
+def show(
+    run: Annotated[
+        str, typer.Argument(help="a run's id, or how it begins, or `latest`")
+    ] = "latest",
+    store: StoreOption = ".assay/runs.db",
+    json: Annotated[bool, typer.Option("--json", help="print JSON, every trial included")] = False,
+) -> None:
+    """Show a run: its tables, and the cases that failed."""
+    from .runs import show_run
+
+    show_run(store, run, json)
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="the reference run")],
+    b: Annotated[str, typer.Argument(help="the run that is judged")] = "latest",
+    margin: MarginOption = 0.05,
+    store: StoreOption = ".assay/runs.db",
+    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """Compare two runs case by case: improved, no worse, regressed or inconclusive, and why."""
+    from .runs import diff_runs
+
+    diff_runs(store, a, b, margin, json)
+
+
+@app.command()
+def accept(
+    agent: Annotated[str, typer.Argument(help="whose scorecard is written")],
+    run: Annotated[str, typer.Option("--run", help="a run's id, or `latest`")] = "latest",
+    store: StoreOption = ".assay/runs.db",
+) -> None:
+    """Accept a run: write its results as the scorecard that `eval --gate` compares with."""
+    from .runs import accept_run
+
+    accept_run(store, run, agent)
+
+
+@app.command()
+def prune(
+    keep: Annotated[int, typer.Option(min=0, help="how many of the newest runs stay")],
+    store: StoreOption = ".assay/runs.db",
+) -> None:
+    """Delete old runs from the store."""
+    from .runs import prune_runs
+
+    prune_runs(store, keep)
+
+
+@app.command()
+def score(
+    file: Annotated[Path, typer.Argument(help="CSV or JSON Lines, .gz too; a row per trial")],
+    case: Annotated[str, typer.Option("--case", help="column of the case's name")],
+    trial: Annotated[
+        str | None, typer.Option("--trial", help="column that tells trials of a case apart")
+    ] = None,
+    value: Annotated[
+        str | None, typer.Option("--value", help="column of numbers, true/false or pass/fail")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", help="column of what cases have in common")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option("--output", help="column of outputs; needs --suite")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="whose checks judge the outputs")
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", help="write the figures to a file; - for stdout")
+    ] = None,
+) -> None:
+    """Score results that exist already; no model is called."""
+    from .score import score_file
+
+    score_file(
+        file,
+        case=case,
+        trial=trial,
+        value=value,
+        group=group,
+        output=output,
+        suite=suite,
+        json=json,
+    )
 
 
 @app.command()

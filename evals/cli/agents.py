@@ -7,9 +7,11 @@ from rich.table import Table
 
 from ...deps.models import Models
 from ..report import SuiteReport
+from ..runner import evaluate
+from ..stored import AnySuite, OnResult
 from ..suites import NAMES, load
 from .door import out, wait_for
-from .eval import run_suites
+from .eval import with_progress
 
 __all__ = ("list_agents",)
 
@@ -19,7 +21,12 @@ def list_agents(score: bool, json: bool) -> None:
     reports: dict[str, SuiteReport] = {}
     if score:
         baselines = Models()
-        found = wait_for(run_suites(list(NAMES), baselines), baselines)
+        suites = [load(name) for name in NAMES]
+
+        async def one(suite: AnySuite, on_result: OnResult) -> SuiteReport:
+            return await evaluate(suite, models=baselines, on_result=on_result)
+
+        found = wait_for(with_progress(suites, 1, one), baselines)
         reports = {report.suite: report for report in found}
     rows = [_row(name, reports.get(name)) for name in NAMES]
     if json:

@@ -24,6 +24,9 @@ T = TypeVar("T")
 PASS, FAILED, USAGE, PROVIDER = range(4)
 """Exit codes."""
 
+INTERRUPTED = 130
+"""Ended by Ctrl-C, as shells have it."""
+
 
 def out() -> Console:
     """Return the console for results, 100 wide where there is no terminal."""

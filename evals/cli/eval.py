@@ -1,6 +1,8 @@
 """`assay eval`: run suites, show a table per agent and a total, exit with what came of it."""
 
 import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -19,60 +21,150 @@ from rich.progress import (
 from ...deps.errors import ConfigError
 from ...deps.models import Models
 from ..outcome import TrialResult
+from ..replay import Mode
 from ..report import SuiteReport
-from ..runner import evaluate
+from ..scorecard import MARGIN, Scorecard, gate, path_of
+from ..store import DEFAULT, RunStore
+from ..store_rows import Run
+from ..stored import AnySuite, OnResult, begin, evaluate_stored, marked, stored_trials
 from ..suites import NAMES, load
-from .door import FAILED, PASS, PROVIDER, err, out, say_model, wait_for
+from .door import FAILED, INTERRUPTED, PASS, PROVIDER, err, out, say_model, start, wait_for
+from .runs import print_comparisons
 from .tables import suite_table, total_table
 
-__all__ = ("evaluate_agents", "run_suites")
+__all__ = ("EvalOptions", "evaluate_agents", "with_progress")
 
 STDOUT = Path("-")
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvalOptions:
+    """How suites are run and where what comes of them goes."""
+
+    trials: int = 1
+    max_concurrency: int = 10
+    json: Path | None = None
+    store: str = DEFAULT
+    resume: str | None = None
+    replay: Mode = "off"
+    gate: bool = False
+    margin: float = MARGIN
+    inconclusive: Literal["pass", "fail"] = "pass"
+
+
 def evaluate_agents(
-    names: list[str], models: Models, trials: int, max_concurrency: int, json: Path | None
+    names: list[str], model: str | None, trace: str | None, options: EvalOptions
 ) -> None:
-    """Evaluate the named agents, or all of them."""
+    """Evaluate the named agents, or all of them, into the store."""
     suites = [load(name) for name in names or NAMES]  # a wrong name is told before anything runs
-    if json is not None and json != STDOUT:
-        _write(json, "", "a")  # told now, not after an hour
+    if options.json is not None and options.json != STDOUT:
+        _write(options.json, "", "a")  # told now, not after an hour
+    store = RunStore(options.store)
+    run = store.run(options.resume) if options.resume else None
+    models = start(model or (run and run.options.get("model")), trace)
+    if run is None:
+        run = begin(store, suites, models=models, trials=options.trials, model=model)
+    else:
+        suites = _resumed(run, models)
     say_model(models)
-    console = err() if json == STDOUT else out()
-    names = [suite.name for suite in suites]
-    reports = wait_for(run_suites(names, models, trials, max_concurrency, console), models)
+    console = err() if options.json == STDOUT else out()
+    reports = _evaluate(store, run, suites, models, options, console)
     console.print(total_table(reports))
-    if json is not None:
-        _write(json, to_json(reports, indent=2, serialize_unknown=True).decode() + "\n")
-    raise typer.Exit(exit_code(reports))
+    console.print(f"run {run.id}; assay show {run.id}", style="dim", markup=False)
+    if options.json is not None:
+        _write(options.json, to_json(reports, indent=2, serialize_unknown=True).decode() + "\n")
+    code = exit_code(reports)
+    if options.gate and code != PROVIDER:
+        passed = [_gate(store, run, suite, options, console) for suite in suites]
+        code = PASS if all(passed) else FAILED
+    if code == PROVIDER:
+        _say_how_to_resume(run)
+    raise typer.Exit(code)
 
 
-async def run_suites(
-    names: list[str],
+def _gate(
+    store: RunStore, run: Run, suite: AnySuite, options: EvalOptions, console: Console
+) -> bool:
+    """Compare a suite's run with its scorecard, and say what came of it."""
+    card = Scorecard.read(path_of(suite))
+    found = gate(
+        suite.name,
+        card.trials(),
+        stored_trials(store, run, suite.name),
+        margin=options.margin,
+        inconclusive=options.inconclusive,
+    )
+    console.print(f"against the scorecard of {card.run} ({card.model})", markup=False)
+    print_comparisons(console, suite.name, found.comparisons)
+    console.print(f"gate: {'pass' if found.ok else 'FAIL'}")
+    return found.ok
+
+
+def _evaluate(
+    store: RunStore,
+    run: Run,
+    suites: list[AnySuite],
     models: Models,
-    trials: int = 1,
-    max_concurrency: int = 10,
+    options: EvalOptions,
+    console: Console,
+) -> list[SuiteReport]:
+    """Run the suites; Ctrl-C keeps what is done and says how to go on."""
+
+    async def one(suite: AnySuite, on_result: OnResult) -> SuiteReport:
+        return await evaluate_stored(
+            store,
+            run,
+            suite,
+            models=models,
+            max_concurrency=options.max_concurrency,
+            replay=options.replay,
+            on_result=on_result,
+        )
+
+    try:
+        with marked(store, run):
+            work = with_progress(suites, run.trials, one, console)
+            return wait_for(work, models)
+    except KeyboardInterrupt:
+        _say_how_to_resume(run)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _resumed(run: Run, models: Models) -> list[AnySuite]:
+    """Return the suites of a run that is to go on.
+
+    Raises:
+        ConfigError: another model would answer than the one that began it.
+    """
+    if run.model != models.describe():
+        raise ConfigError(
+            f"run {run.id} was begun with {run.model!r}, and {models.describe()!r} would go on; "
+            "set the same model, or begin a new run"
+        )
+    return [load(name) for name in run.suites]
+
+
+def _say_how_to_resume(run: Run) -> None:
+    err().print(f"what is done is kept; go on with: assay eval --resume {run.id}", markup=False)
+
+
+async def with_progress(
+    suites: list[AnySuite],
+    trials: int,
+    work: Callable[[AnySuite, OnResult], Awaitable[SuiteReport]],
     console: Console | None = None,
 ) -> list[SuiteReport]:
-    """Run suites one after another, with a progress bar on stderr, a table each on `console`."""
+    """Do `work` on each suite, with a progress bar on stderr and a table each on `console`."""
     reports: list[SuiteReport] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeRemainingColumn(), console=err(), transient=True) as progress:
-        for name in names:
-            suite = load(name)
-            total = len(suite.dataset().cases) * trials
-            bar = progress.add_task(name, total=total)
+        for suite in suites:
+            bar = progress.add_task(suite.name, total=len(suite.dataset().cases) * trials)
 
-            def advance(result: TrialResult, bar: TaskID = bar) -> None:
+            def advance(_: TrialResult, bar: TaskID = bar) -> None:
                 progress.advance(bar)
 
-            report = await evaluate(
-                suite,
-                models=models,
-                trials=trials,
-                max_concurrency=max_concurrency,
-                on_result=advance,
-            )
+            report = await work(suite, advance)
             progress.remove_task(bar)
             reports.append(report)
             if console is not None:

@@ -32,8 +32,8 @@ def suite_table(report: SuiteReport) -> Table:
         ),
         caption_justify="left",
     )
-    table.add_column("check")
-    for heading in ("mean", "threshold", "pass", "fail", "scored", "unscored", "error"):
+    table.add_column("check", no_wrap=True)
+    for heading in ("mean", "95%", "threshold", "pass", "fail", "unscored", "error"):
         table.add_column(heading, justify="right")
     table.add_column("")
     for check in report.checks:
@@ -66,10 +66,10 @@ def total_table(reports: list[SuiteReport]) -> Table:
 def _numbers(check: CheckSummary) -> list[str]:
     return [
         "-" if check.mean is None else f"{check.mean:.3f}",
+        "-" if check.low is None else f"{check.low:.3f}–{check.high:.3f}",
         f"{check.threshold:g}",
         str(check.passed),
         str(check.failed),
-        str(check.scored),
         str(check.unscored),
         str(check.errors),
     ]

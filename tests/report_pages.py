@@ -1,0 +1,129 @@
+"""Runs to make reports of, some with something hostile wherever a text can stand."""
+
+import json
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+from assay.evals.html_page import Case, CaseKey, Page, RunInfo, page_of
+from assay.evals.outcome import Failure, Outcome, TrialResult
+from assay.evals.report import SuiteReport, summarise
+from assay.evals.views import Reference, Verdict
+
+HOSTILE = [
+    "<script>window.pwned=1</script>",
+    "</script><script>window.pwned=1</script>",
+    "<!--<script>",
+    "--></script><img src=x onerror=window.pwned=1>",
+    "<svg onload=window.pwned=1>",
+    "\"'><b onmouseover='window.pwned=1'>",
+    "javascript:window.pwned=1",
+    "{{ 7*7 }}{% raw %}{{ page }}",
+    "${window.pwned=1}`",
+    "]]>&lt;script&gt;&#x3c;script>",
+    "\u202egnp.exe\u202c\u200f\u2066",
+    "nul\x00 esc\x1b del\x7f \ud83d \u2028\u2029 \ufeff",
+    "__proto__",
+    "constructor",
+]
+BAD = " ".join(HOSTILE)
+
+
+def result(case: str, *outcomes: Outcome, trial: int = 0, **more: Any) -> TrialResult:
+    return TrialResult(case=case, trial=trial, model="m", outcomes=outcomes, **more)
+
+
+def suite_report(*results: TrialResult, name: str = "triage", **thresholds: float) -> SuiteReport:
+    return SuiteReport(
+        suite=name,
+        about="sort a message",
+        model="baseline, not an LLM",
+        checks=tuple(summarise(results, thresholds)),
+        results=results,
+        seconds=1.5,
+    )
+
+
+def passed(check: str = "label", reason: str = "") -> Outcome:
+    return Outcome(check, "pass", 1.0, reason)
+
+
+def failed(check: str = "label", reason: str = "wrong") -> Outcome:
+    return Outcome(check, "fail", 0.0, reason)
+
+
+def hostile_page() -> Page:
+    """A page with something hostile wherever a text can stand."""
+    results: list[TrialResult] = []
+    cases: dict[CaseKey, Case] = {}
+    for i, text in enumerate(HOSTILE):
+        name = f"{i} {text}"
+        outcomes = (failed(text, text), Outcome(BAD, "score", 0.5, text))
+        results.append(
+            result(name, *outcomes, output={text: [text]}, tags=(text, BAD), trace_id=text)
+        )
+        failure = Failure(type=text, message=text, kind="bug")
+        results.append(result(name, trial=1, failure=failure, tags=(text,)))
+        messages = [
+            {"kind": text, "parts": [{"part_kind": text, "tool_name": text, "args": text}]},
+            {"parts": [{"part_kind": "tool-call", "tool_name": BAD, "args": f'["{i}"'}, text]},
+            {"role": text, "content": text},
+        ]
+        cases[BAD, name] = Case(inputs=text, expected={text: BAD}, messages={0: messages})
+    report = replace(suite_report(*results, name=BAD), about=BAD, model=BAD)
+    verdicts = {(BAD, check.check): Verdict(word=BAD, why=BAD) for check in report.checks}
+    costs = {BAD: Verdict(word=BAD, why=BAD)}
+    reference = Reference(
+        label=BAD, reports=(report,), verdicts=verdicts, costs=costs, latencies=costs
+    )
+    run = RunInfo(id=BAD, commit=BAD, facts={BAD: BAD})
+    return page_of(
+        [report], cases, reference=reference, title=BAD, run=run, trace_url=f"javascript:{BAD}"
+    )
+
+
+class Reader(HTMLParser):
+    """What a browser's parser would see."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.open.append(f"{tag}#{dict(attrs).get('id', '')}")
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and not self.open.pop().startswith(tag):
+            pass
+
+    def handle_data(self, data: str) -> None:
+        self.texts.setdefault(self.open[-1] if self.open else "", []).append(data)
+
+    @property
+    def data(self) -> Any:
+        return json.loads("".join(self.texts["script#data"]))
+
+
+def many(n: int) -> Page:
+    text = "I left my card in a cab and would like a new one. " * 8
+    results = [
+        result(
+            f"case-{i}",
+            passed() if i % 7 else failed(),
+            output={"label": "card_lost", "why": text},
+            duration=i / 1000,
+        )
+        for i in range(n)
+    ]
+    return page_of(
+        [suite_report(*results)],
+        {
+            ("triage", f"case-{i}"): Case(inputs=text, expected={"label": "card_lost"})
+            for i in range(n)
+        },
+    )
