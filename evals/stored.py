@@ -1,6 +1,6 @@
 """Evaluate into a store: what is finished is kept, and an interrupted run goes on where it was."""
 
-from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -161,9 +161,15 @@ def _finished(
             yield result
 
 
-def report_of(store: RunStore, run: Run, suite: AnySuite) -> SuiteReport:
-    """Sum up what a store has of a suite's run."""
-    results = [record.result for record in store.results(run.id, suite.name)]
+def report_of(
+    store: RunStore, run: Run, suite: AnySuite, only: Collection[str] | None = None
+) -> SuiteReport:
+    """Sum up what a store has of a suite's run; of the cases with the keys `only`, if given."""
+    results = [
+        record.result
+        for record in store.results(run.id, suite.name)
+        if only is None or record.case_key in only
+    ]
     seconds = sum(result.duration for result in results)
     return replace(SuiteReport.of(suite, Models(), results, seconds), model=run.model)
 

@@ -2,15 +2,14 @@
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assay.evals import Suite, plain
-from assay.evals.cli import eval as eval_command
 from assay.evals.cli import main
-from assay.evals.cli import runs as runs_command
 
 CASES = "cases:\n" + "".join(
     f"- {{name: c{i}, inputs: '{i}', expected_output: '{i}'}}\n" for i in range(60)
@@ -35,9 +34,14 @@ def echo_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         types=(str, str),
         thresholds={"EqualsExpected": 0.1},
     )
-    for module in (eval_command, runs_command):
-        monkeypatch.setattr(module, "load", lambda name: suite)
-    monkeypatch.setattr(eval_command, "NAMES", ("echo",))
+
+    def load(name: str) -> Suite[str, str]:
+        return suite
+
+    for command in ("eval", "runs", "report"):
+        module = import_module(f"assay.evals.cli.{command}")  # the command has the same name
+        monkeypatch.setattr(module, "load", load)
+    monkeypatch.setattr(import_module("assay.evals.cli.eval"), "NAMES", ("echo",))
     monkeypatch.chdir(tmp_path)
 
 
@@ -95,3 +99,19 @@ def test_a_regression_is_seen_by_diff_and_gate(
     assert assay(monkeypatch, "diff", first, "--json") == 0
     (found,) = printed(capsys)["suites"]["echo"]
     assert (found["verdict"], found["n_cases"]) == ("regressed", 60)
+
+
+def test_a_run_becomes_a_page_and_a_summary(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assay(monkeypatch, "eval")
+    wrong.update(map(str, range(25)))
+    assay(monkeypatch, "eval")
+    capsys.readouterr()
+    assay(monkeypatch, "runs", "--json")
+    first = printed(capsys)[1]["run"]["id"]
+    for name, part in (("r.html", "regressed"), ("r.md", "regressed"), ("r.xml", "<testsuite")):
+        assert assay(monkeypatch, "report", "--against", first, "-o", name) == 0
+        assert part in (tmp_path / name).read_text()
+    assert assay(monkeypatch, "report", "-o", "r.pdf") == 2
+    assert "should end in .html" in capsys.readouterr().err

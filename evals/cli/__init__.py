@@ -193,6 +193,24 @@ def diff(
 
 
 @app.command()
+def report(
+    run: Annotated[str, typer.Argument(help="an id, how one begins, or `latest`")] = "latest",
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="RUN", help="the run to compare with")
+    ] = None,
+    path: Annotated[
+        Path, typer.Option("--output", "-o", help="ends in .html, .xml (JUnit) or .md")
+    ] = Path("report.html"),
+    margin: MarginOption = 0.05,
+    store: StoreOption = ".assay/runs.db",
+) -> None:
+    """Write a run as one self-contained page, as JUnit XML, or as a Markdown summary."""
+    from .report import write_report
+
+    write_report(store, run, against, path, margin)
+
+
+@app.command()
 def accept(
     agent: Annotated[str, typer.Argument(help="whose scorecard is written")],
     run: Annotated[str, typer.Option("--run", help="a run's id, or `latest`")] = "latest",

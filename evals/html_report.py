@@ -1,0 +1,143 @@
+"""The HTML report: one file that opens from disk, asks the network for nothing, and runs no data.
+
+Three walls stand between what a model wrote and the reader's browser: Jinja escapes all that is in
+the markup, the cases are JSON that no HTML parser can leave, shown as text nodes only; and the
+page's Content-Security-Policy allows our own script by its hash and forbids everything else.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from .html_charts import HEIGHT, WIDTH, Histogram, Stack, histogram, interval
+from .html_page import Page, plain_data
+from .views import CheckView, SuiteView, dollars, number, seconds
+
+__all__ = ("embedded", "render")
+
+TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("report_text.js", "report_table.js", "report_case.js")
+
+_NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_ESCAPES = {char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029\x7f"}
+
+
+def render(page: Page) -> str:
+    """Return the report as an HTML document."""
+    script, style = _script(), _read("report.css")
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            page=page,
+            script=Markup(script),  # noqa: S704 - our own files, no data
+            style=Markup(style),  # noqa: S704
+            policy=_policy(script, style),
+            data=embedded(_data(page)),
+            width=WIDTH,
+            height=HEIGHT,
+            interval=interval,
+            stack=Stack.of,
+            scores=_scores,
+            latencies=_latencies,
+            costs=_costs,
+        )
+    )
+
+
+def embedded(data: Any) -> Markup:
+    """Return JSON that can stand in a script element: it holds no `<`, `>`, `&` or line separator.
+
+    It is the same JSON to a parser, for these characters can only be in its texts.
+    """
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for char, escape in _ESCAPES.items():  # many times faster than str.translate on a long text
+        text = text.replace(char, escape)
+    return Markup(text)  # noqa: S704 - escaped in the lines above
+
+
+def _data(page: Page) -> dict[str, Any]:
+    url = page.trace_url
+    head = {
+        "title": page.title,
+        "reference": page.reference,
+        "suites": [suite.name for suite in page.suites],
+        "checks": list(
+            dict.fromkeys(check.name for suite in page.suites for check in suite.checks)
+        ),
+        "trace": url if url.startswith(("https://", "http://")) else "",
+    }
+    return {**plain_data(head), "cases": page.cases}
+
+
+def _policy(script: str, style: str) -> str:
+    return (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _script() -> str:
+    return '"use strict";\n(() => {\n' + "\n".join(map(_read, SCRIPTS)) + "})();\n"
+
+
+@cache
+def _read(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _environment() -> Environment:
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    found.filters.update(number=number, dollars=dollars, seconds=seconds, query=_query)
+    return found
+
+
+def _shown(value: Any) -> Any:
+    """Replace the characters that HTML cannot hold, in every text that a template prints."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return _NOT_IN_HTML.sub("\ufffd", value)
+    return value
+
+
+def _query(value: str) -> str:
+    """Return a text as a part of a link's query."""
+    return quote(value.encode("utf-8", "replace"), safe="")
+
+
+def _scores(check: CheckView) -> Histogram | None:
+    """Return how the cases' means are spread; None where all are 0 or 1 and the bar says it."""
+    means = [float(mean) for mean in check.values.means]
+    if all(mean in (0.0, 1.0) for mean in means):
+        return None
+    inside = all(0 <= mean <= 1 for mean in means)
+    bounds = (0.0, 1.0) if inside else None
+    return histogram(means, "cases", lambda value: f"{value:.2g}", bounds=bounds, quantiles=False)
+
+
+def _latencies(suite: SuiteView) -> Histogram | None:
+    return histogram([result.duration for result in suite.report.results], "trials", seconds)
+
+
+def _costs(suite: SuiteView) -> Histogram | None:
+    """Return what trials cost; None where no price is known or nothing cost anything."""
+    costs = [result.cost for result in suite.report.results if result.cost is not None]
+    return histogram(costs, "trials", dollars) if any(costs) else None

@@ -1,0 +1,71 @@
+"""The Markdown summary, read as a reader does."""
+
+import re
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+
+from assay.evals.markdown_summary import markdown_summary
+from assay.evals.outcome import Failure, Outcome, TrialResult
+from assay.evals.report import SuiteReport, summarise
+from assay.evals.views import Reference, Verdict
+
+BAD = [
+    "<script>alert(1)</script>",
+    "a | b \\| c",
+    "two\nlines\r\n# heading",
+    "[link](javascript:alert(1)) ![i](https://x.example/i.png)",
+    "*bold* _it_ `code` ~~no~~",
+    "&lt;b&gt; &amp;",
+    "www.example.org https://example.org @someone #12",
+    "nul\x00 \u202e rtl",
+]
+
+
+def report(text: str, **more: Any) -> SuiteReport:
+    results = (
+        TrialResult(case=text, trial=0, model="m", outcomes=(Outcome(text, "fail", 0.0, text),)),
+        TrialResult(case="crash", trial=0, model="m", failure=Failure("E", text, "bug")),
+    )
+    return SuiteReport(
+        suite=text,
+        about=text,
+        model=text,
+        checks=tuple(summarise(results, {})),
+        results=results,
+        seconds=1.0,
+    )
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_texts_stay_texts(text: str) -> None:
+    html = MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(
+        markdown_summary([report(text)], title=text)
+    )
+    assert set(re.findall(r"<(\w+)", html)) <= {
+        "h2",
+        "p",
+        "strong",
+        "table",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    }
+    assert html.count("<tr>") == 2 + 3  # a check; a failed case and a crash
+    assert all(
+        row.count("<td") in (2, 7) for row in re.findall(r"<tr>\n<td.*?</tr>", html, re.DOTALL)
+    )
+
+
+def test_figures_and_verdicts() -> None:
+    text = markdown_summary([report("label")])
+    assert (
+        "| label | label | 0.000 | 0.000 to 0.658 | 1 | below its threshold | with its whole interval |"
+        in text
+    )
+    verdicts = {("label", "label"): Verdict(word="regressed", why="by 0.2")}
+    reference = Reference(label="main", reports=(report("label"),), verdicts=verdicts)
+    assert "| regressed | by 0.2 |" in markdown_summary([report("label")], reference=reference)
