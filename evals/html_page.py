@@ -50,7 +50,6 @@ class Case:
     Attributes:
         messages: Trial to its conversation: Pydantic AI's messages as JSON data, or other dicts.
         replayed: Trials whose answers all came from a recording.
-        group: Cases of one group are not independent of one another.
     """
 
     inputs: Any = None
@@ -59,7 +58,6 @@ class Case:
         default_factory=dict[int, Sequence[Mapping[str, Any]]]
     )
     replayed: frozenset[int] = frozenset()
-    group: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +138,6 @@ def page_of(
         trace_url: Such as `https://example.org/trace/{trace_id}`.
         max_messages: Characters of conversations to keep; those of failed trials are kept first.
     """
-    groups = {key: case.group for key, case in cases.items() if case.group is not None}
     kept, left_out = _messages(reports, cases, max_messages)
     before = None if reference is None else _reference_cases(reference)
     rows = [
@@ -150,7 +147,7 @@ def page_of(
     ]
     return Page(
         title=title,
-        suites=suite_views(reports, reference, groups),
+        suites=suite_views(reports, reference),
         cases=tuple(rows),
         run=run,
         reference=reference.label if reference else "",

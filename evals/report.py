@@ -10,7 +10,14 @@ from .outcome import TrialResult
 from .suite import Suite
 from .trials import UNIT, Trials
 
-__all__ = ("CheckSummary", "SuiteReport", "summarise", "trials_by_check", "trials_of")
+__all__ = (
+    "CheckSummary",
+    "SuiteReport",
+    "estimate_of",
+    "summarise",
+    "trials_by_check",
+    "trials_of",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,48 +144,42 @@ def _checks(results: Sequence[TrialResult], expected: Iterable[str]) -> Iterator
 
 
 def trials_of(results: Iterable[TrialResult], check: str) -> Trials:
-    """Gather a check's values for statistics; a crash is 0 for every check.
+    """Gather a check's values for statistics.
 
-    Trials of cases to which the check does not apply are left out.
+    A crash is 0 for every check, except for one that never said a value: a judge that never spoke
+    gets no mean out of crashes alone. Trials to which the check does not apply are left out.
     """
-    spoken = [(result, _value(result, check)) for result in results]
-    rows = [(result, value[0]) for result, value in spoken if value]
-    groups = [result.group or result.case for result, _ in rows]
+    results = list(results)
+    said = [(r, o.value) for r in results for o in r.outcomes if o.check == check]
+    if not said or any(value is not None for _, value in said):
+        said += [(result, 0.0) for result in results if result.failure is not None]
+    grouped = any(result.group for result, _ in said)
     return Trials.of(
-        [result.case for result, _ in rows],
-        [value for _, value in rows],
-        groups if any(result.group for result, _ in rows) else None,
+        [result.case for result, _ in said],
+        [value for _, value in said],
+        [result.group or result.case for result, _ in said] if grouped else None,
     )
 
 
-def _value(result: TrialResult, check: str) -> tuple[float | None] | None:
-    """Return a check's value on a trial, in a tuple; None where it does not apply."""
-    if result.failure is not None:
-        return (0.0,)
-    return next(((o.value,) for o in result.outcomes if o.check == check), None)
+def estimate_of(trials: Trials) -> Estimate:
+    """Return the mean and its interval; scores outside [0, 1] have no known bounds."""
+    unit = all(0 <= value <= 1 for values in trials.values for value in values)
+    return mean_interval(trials, UNIT if unit else None)
 
 
 def _summary(results: Sequence[TrialResult], check: str, threshold: float) -> CheckSummary:
     outcomes = [o for result in results for o in result.outcomes if o.check == check]
     statuses = [outcome.status for outcome in outcomes]
-    scored = sum(outcome.value is not None for outcome in outcomes)
-    # A judge that never spoke gets no mean out of crashes alone.
-    estimate = _estimate(results, check) if scored or not outcomes else None
+    estimate = estimate_of(trials_of(results, check))
     return CheckSummary(
         check=check,
-        mean=estimate.mean if estimate else None,
-        low=estimate.low if estimate else None,
-        high=estimate.high if estimate else None,
+        mean=estimate.mean,
+        low=estimate.low,
+        high=estimate.high,
         passed=statuses.count("pass"),
         failed=statuses.count("fail"),
-        scored=scored,
+        scored=sum(outcome.value is not None for outcome in outcomes),
         unscored=statuses.count("unscored"),
         errors=sum(result.failure is not None for result in results),
         threshold=threshold,
     )
-
-
-def _estimate(results: Iterable[TrialResult], check: str) -> Estimate:
-    trials = trials_of(results, check)
-    unit = all(0 <= value <= 1 for values in trials.values for value in values)
-    return mean_interval(trials, UNIT if unit else None)

@@ -4,16 +4,15 @@ Figures come from `estimates`; this module puts them beside the threshold and th
 says in words what they mean.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
 from .comparison import Comparison
-from .estimates import Estimate, flaky_cases, mean_interval, pass_at_k, pass_hat_k
-from .outcome import TrialResult
-from .report import CheckSummary, SuiteReport
-from .trials import UNIT, Trials
+from .estimates import Estimate, flaky_cases, pass_at_k, pass_hat_k
+from .report import CheckSummary, SuiteReport, estimate_of, trials_of
+from .trials import Trials
 
 __all__ = (
     "CheckView",
@@ -21,7 +20,6 @@ __all__ = (
     "SuiteView",
     "Tone",
     "Verdict",
-    "check_trials",
     "dollars",
     "number",
     "seconds",
@@ -200,44 +198,14 @@ class SuiteView:
 def suite_views(
     reports: Iterable[SuiteReport],
     reference: Reference | None = None,
-    groups: Mapping[tuple[str, str], str] | None = None,
 ) -> tuple[SuiteView, ...]:
     """Return what to show of each suite.
 
     Args:
         reports: The run's suites.
         reference: What they are compared with.
-        groups: (suite, case) to the group whose cases are not independent of one another.
     """
-    return tuple(_suite(report, reference, groups or {}) for report in reports)
-
-
-def check_trials(
-    results: Sequence[TrialResult], check: str, groups: Mapping[str, str] | None = None
-) -> Trials:
-    """Gather a check's values; a crashed trial counts as 0, unless the check never spoke.
-
-    Args:
-        results: A suite's trials.
-        check: The check's name.
-        groups: Case to group, for cases that have one.
-    """
-    said = [
-        (result.case, outcome.value)
-        for result in results
-        for outcome in result.outcomes
-        if outcome.check == check
-    ]
-    crashed = [(result.case, 0.0) for result in results if result.failure is not None]
-    if said and all(value is None for _, value in said):
-        crashed = []  # a judge that never spoke gets no mean out of crashes alone
-    rows = [*said, *crashed]
-    cases = [case for case, _ in rows]
-    return Trials.of(
-        cases,
-        [value for _, value in rows],
-        [groups.get(case, case) for case in cases] if groups else None,
-    )
+    return tuple(_suite(report, reference) for report in reports)
 
 
 def number(value: float | None) -> str:
@@ -262,13 +230,8 @@ def seconds(value: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 120 else f"{minutes / 60:.1f} h"
 
 
-def _suite(
-    report: SuiteReport,
-    reference: Reference | None,
-    groups: Mapping[tuple[str, str], str],
-) -> SuiteView:
-    mine = {case: group for (suite, case), group in groups.items() if suite == report.suite}
-    checks = tuple(_check(report, check, reference, mine) for check in report.checks)
+def _suite(report: SuiteReport, reference: Reference | None) -> SuiteView:
+    checks = tuple(_check(report, check, reference) for check in report.checks)
     return SuiteView(report=report, checks=checks, reference=reference)
 
 
@@ -276,30 +239,23 @@ def _check(
     report: SuiteReport,
     summary: CheckSummary,
     reference: Reference | None,
-    groups: Mapping[str, str],
 ) -> CheckView:
-    values = check_trials(report.results, summary.check, groups)
+    values = trials_of(report.results, summary.check)
     before: Estimate | None = None
     compared: Verdict | None = None
     if reference is not None:
         other = reference.report(report.suite)
         if other is not None:
-            before = _estimate(check_trials(other.results, summary.check, groups))
+            before = estimate_of(trials_of(other.results, summary.check))
         compared = reference.verdicts.get((report.suite, summary.check))
     return CheckView(
         suite=report.suite,
         summary=summary,
         values=values,
-        estimate=_estimate(values),
+        estimate=estimate_of(values),
         reference=before,
         compared=compared,
     )
-
-
-def _estimate(values: Trials) -> Estimate:
-    """Return the mean and interval; scores outside [0, 1] have no known bounds."""
-    inside = all(0 <= value <= 1 for scored in values.values for value in scored)
-    return mean_interval(values, UNIT if inside else None)
 
 
 def _share(count: int, of: int) -> str:

@@ -15,7 +15,8 @@ from assay.evals.html_charts import histogram, interval
 from assay.evals.html_page import MAX_TEXT, Case, page_of, plain_data
 from assay.evals.html_report import TEMPLATES, embedded, render
 from assay.evals.outcome import Failure, Outcome
-from assay.evals.views import Reference, Verdict, check_trials, suite_views
+from assay.evals.report import trials_of
+from assay.evals.views import Reference, Verdict, suite_views
 
 from .report_pages import HOSTILE, Reader, failed, hostile_page, many, passed, result, suite_report
 
@@ -182,8 +183,8 @@ def test_verdicts_are_words() -> None:
 def test_a_crash_counts_as_0_but_not_for_a_check_that_never_spoke() -> None:
     crash = result("b", failure=Failure("E", "m", "bug"))
     spoke = result("a", passed(), Outcome("judge", "unscored", None))
-    assert check_trials([spoke, crash], "label").values == ((1.0,), (0.0,))
-    assert check_trials([spoke, crash], "judge").values == ()
+    assert trials_of([spoke, crash], "label").values == ((1.0,), (0.0,))
+    assert trials_of([spoke, crash], "judge").values == ()
 
 
 def test_odd_runs_have_a_page_too() -> None:

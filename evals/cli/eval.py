@@ -61,7 +61,8 @@ def evaluate_agents(
         _write(options.json, "", "a")  # told now, not after an hour
     store = RunStore(options.store)
     run = store.run(options.resume) if options.resume else None
-    models = start(model or (run and run.options.get("model")), trace)
+    begun_with: str | None = run.options.get("model") if run else None
+    models = start(model or begun_with, trace)
     if run is None:
         run = begin(store, suites, models=models, trials=options.trials, model=model)
     else:

@@ -79,15 +79,8 @@ def _cases(store: RunStore, run: Run, suite: AnySuite) -> Iterator[tuple[CaseKey
     cases = suite.dataset().cases
     for case, key in zip(cases, case_keys(cases), strict=True):
         if key in ran:
-            group = (case.metadata or {}).get("group")
-            yield (
-                (suite.name, str(case.name)),
-                Case(
-                    inputs=case.inputs,
-                    expected=case.expected_output,
-                    group=None if group is None else str(group),
-                ),
-            )
+            known = Case(inputs=case.inputs, expected=case.expected_output)
+            yield (suite.name, str(case.name)), known
 
 
 def _info(run: Run) -> RunInfo:
