@@ -27,8 +27,8 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from assay.evals.recordings import Recordings
-from assay.evals.replay import Mode, Replay
+from assay.evals.replay.recordings import Recordings
+from assay.evals.replay.tape import Mode, Replay
 
 RULES = "You sort incoming messages. " * 40  # about as long as a real agent's
 asked = Counter[str]()

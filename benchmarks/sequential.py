@@ -23,12 +23,12 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from assay.evals.betting import confidence_sequence
-from assay.evals.boundaries import Spending
-from assay.evals.comparison import Verdict
-from assay.evals.distributions import t_quantile
-from assay.evals.sequential import GATE, Codes, Looks, interval
-from assay.evals.trials import Floats
+from assay.evals.statistics.betting import confidence_sequence
+from assay.evals.statistics.boundaries import Spending
+from assay.evals.statistics.comparison import Verdict
+from assay.evals.statistics.distributions import t_quantile
+from assay.evals.statistics.sequential import GATE, Codes, Looks, interval
+from assay.evals.statistics.trials import Floats
 
 REWARDS = Path(__file__).parents[2] / "shared/data/taubench_gpt4o_airline/rewards.csv"
 RUNS, RUNS_ANYTIME, PILOT = 2000, 200, 40_000

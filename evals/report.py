@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..deps.models import Models
-from .estimates import Estimate, mean_interval
 from .outcome import TrialResult
+from .statistics.estimates import Estimate, mean_interval
+from .statistics.trials import UNIT, Trials
 from .suite import Suite
-from .trials import UNIT, Trials
 
 __all__ = (
     "CheckSummary",

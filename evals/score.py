@@ -18,7 +18,10 @@ from pydantic import TypeAdapter, ValidationError
 from ..deps.errors import BadDataset, InputError
 from ..deps.models import Models
 from .checks import MaxRequests, MaxSeconds
-from .estimates import (
+from .outcome import TrialResult
+from .report import trials_by_check
+from .runner import run_trial
+from .statistics.estimates import (
     Estimate,
     FlakyCase,
     Spread,
@@ -28,11 +31,8 @@ from .estimates import (
     pass_hat_k,
     spread,
 )
-from .outcome import TrialResult
-from .report import trials_by_check
-from .runner import run_trial
+from .statistics.trials import UNIT, Trials
 from .suite import Suite, Trial
-from .trials import UNIT, Trials
 
 __all__ = ("Columns", "Score", "read_trials", "score", "score_outputs")
 

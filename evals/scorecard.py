@@ -9,9 +9,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..deps.errors import BadDataset, ConfigError
-from .comparison import Comparison, compare, correct_for_many
+from .statistics.comparison import Comparison, compare, correct_for_many
+from .statistics.trials import Trials
 from .suite import Suite
-from .trials import Trials
 
 __all__ = ("MARGIN", "CheckValues", "Gate", "Scorecard", "compare_trials", "gate", "path_of")
 

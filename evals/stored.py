@@ -9,15 +9,15 @@ from typing import Any
 from ..deps.models import Models
 from .identity import case_keys, commit, dataset_hash, package_versions
 from .outcome import TrialResult
-from .recordings import Recordings
-from .replay import Mode, Replay, Tape
+from .replay.recordings import Recordings
+from .replay.tape import Mode, Replay, Tape
 from .report import SuiteReport, trials_by_check
 from .runner import evaluate
-from .store import RunStore
-from .store_rows import Record, Run
-from .store_writer import StoreWriter
+from .statistics.trials import Trials
+from .store.database import RunStore
+from .store.rows import Record, Run
+from .store.writer import StoreWriter
 from .suite import Suite
-from .trials import Trials
 
 __all__ = (
     "RECORDINGS",

@@ -5,10 +5,10 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
-from assay.evals.html_page import Case, CaseKey, Page, RunInfo, page_of
 from assay.evals.outcome import Failure, Outcome, TrialResult
 from assay.evals.report import SuiteReport, summarise
-from assay.evals.views import Reference, Verdict
+from assay.evals.reports.page import Case, CaseKey, Page, RunInfo, page_of
+from assay.evals.reports.views import Reference, Verdict
 
 HOSTILE = [
     "<script>window.pwned=1</script>",

@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from assay.deps.errors import InputError
-from assay.evals.comparison import Comparison, compare, correct_for_many, difference_interval
-from assay.evals.trials import Trials, clusters
+from assay.evals.statistics.comparison import (
+    Comparison,
+    compare,
+    correct_for_many,
+    difference_interval,
+)
+from assay.evals.statistics.trials import Trials, clusters
 
 scipy_stats = import_module("scipy.stats")  # by name, for they have no types
 multitest = import_module("statsmodels.stats.multitest")

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from assay.deps.errors import InputError
-from assay.evals.distributions import clopper_pearson, mcnemar_p, t_quantile, wilson
-from assay.evals.estimates import (
+from assay.evals.statistics.distributions import clopper_pearson, mcnemar_p, t_quantile, wilson
+from assay.evals.statistics.estimates import (
     Estimate,
     flaky_cases,
     mean_interval,
@@ -22,7 +22,7 @@ from assay.evals.estimates import (
     pass_hat_k,
     spread,
 )
-from assay.evals.trials import Trials
+from assay.evals.statistics.trials import Trials
 
 scipy_stats = import_module("scipy.stats")  # by name, for they have no types
 regression = import_module("statsmodels.regression.linear_model")

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
-from assay.evals.html_page import Case, page_of
-from assay.evals.html_report import render
+from assay.evals.reports.html import render
+from assay.evals.reports.page import Case, page_of
 
 from .report_pages import BAD, HOSTILE, failed, hostile_page, many, result, suite_report
 

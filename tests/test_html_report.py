@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assay.evals.html_charts import histogram, interval
-from assay.evals.html_page import MAX_TEXT, Case, page_of, plain_data
-from assay.evals.html_report import TEMPLATES, embedded, render
 from assay.evals.outcome import Failure, Outcome
 from assay.evals.report import trials_of
-from assay.evals.views import Reference, Verdict, suite_views
+from assay.evals.reports.charts import histogram, interval
+from assay.evals.reports.html import TEMPLATES, embedded, render
+from assay.evals.reports.page import MAX_TEXT, Case, page_of, plain_data
+from assay.evals.reports.views import Reference, Verdict, suite_views
 
 from .report_pages import HOSTILE, Reader, failed, hostile_page, many, passed, result, suite_report
 

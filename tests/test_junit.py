@@ -2,9 +2,9 @@
 
 from xml.etree import ElementTree
 
-from assay.evals.junit import junit
 from assay.evals.outcome import Failure, Outcome, TrialResult
 from assay.evals.report import SuiteReport, summarise
+from assay.evals.reports.junit import junit
 
 BAD = "<script>]]>&\"'\x00\x1b\ud83d\ufffe </testcase>"
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from markdown_it import MarkdownIt
 
-from assay.evals.markdown_summary import markdown_summary
 from assay.evals.outcome import Failure, Outcome, TrialResult
 from assay.evals.report import SuiteReport, summarise
-from assay.evals.views import Reference, Verdict
+from assay.evals.reports.markdown import markdown_summary
+from assay.evals.reports.views import Reference, Verdict
 
 BAD = [
     "<script>alert(1)</script>",

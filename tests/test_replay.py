@@ -24,8 +24,15 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage, RunUsage
 
 from assay.deps.baseline import BaselineModel
-from assay.evals.recordings import BadRecording, Key, Recording, Recordings, dump, folder_name
-from assay.evals.replay import Mode, Replay, ReplayMiss, Tape, replayed_latency
+from assay.evals.replay.recordings import (
+    BadRecording,
+    Key,
+    Recording,
+    Recordings,
+    dump,
+    folder_name,
+)
+from assay.evals.replay.tape import Mode, Replay, ReplayMiss, Tape, replayed_latency
 
 
 class Provider:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assay.deps import BadDataset
 from assay.evals.scorecard import CheckValues, Scorecard, gate
-from assay.evals.trials import Trials
+from assay.evals.statistics.trials import Trials
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from scipy import stats  # type: ignore[import-untyped]
 
 from assay.deps.errors import InputError
-from assay.evals.betting import confidence_sequence
-from assay.evals.boundaries import Spending, boundaries, crossing, plan, spent
-from assay.evals.comparison import Verdict
-from assay.evals.sequential import GATE, Codes, Decider, Looks, trials_needed
-from assay.evals.trials import Floats, Trials
+from assay.evals.statistics.betting import confidence_sequence
+from assay.evals.statistics.boundaries import Spending, boundaries, crossing, plan, spent
+from assay.evals.statistics.comparison import Verdict
+from assay.evals.statistics.sequential import GATE, Codes, Decider, Looks, trials_needed
+from assay.evals.statistics.trials import Floats, Trials
 
 RUNS = 2000
 LIMIT = 0.05 + 2 * sqrt(0.05 * 0.95 / RUNS)

@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 
 from assay.deps.errors import ConfigError
 from assay.evals.outcome import Failure, Outcome, TrialResult
-from assay.evals.store import Record, RunStore, UnknownRun
-from assay.evals.store_writer import StoreWriter
+from assay.evals.store.database import Record, RunStore, UnknownRun
+from assay.evals.store.writer import StoreWriter
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 PLAIN = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
@@ -284,7 +284,7 @@ async def test_a_store_that_cannot_be_written_says_so_to_everyone(tmp_path: Path
 
 SHARER = """
 from assay.evals.outcome import TrialResult
-from assay.evals.store import Record, RunStore
+from assay.evals.store.database import Record, RunStore
 
 store = RunStore(place)
 for n in range(40):  # every process writes the same trials
@@ -295,8 +295,8 @@ for n in range(40):  # every process writes the same trials
 WRITER = """
 import asyncio, os
 from assay.evals.outcome import TrialResult
-from assay.evals.store import Record, RunStore
-from assay.evals.store_writer import StoreWriter
+from assay.evals.store.database import Record, RunStore
+from assay.evals.store.writer import StoreWriter
 
 async def main():
     numbers = iter(range(10**6))
@@ -319,7 +319,7 @@ def processes() -> Any:
     if sys.platform == "win32":
         pytest.skip("Windows has neither fork nor SIGKILL")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["assay.evals.store_writer", "psycopg"])
+    context.set_forkserver_preload(["assay.evals.store.writer", "psycopg"])
     return context
 
 

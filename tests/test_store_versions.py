@@ -8,7 +8,7 @@ import pytest
 
 from assay.deps.errors import ConfigError, MissingExtra
 from assay.evals.outcome import TrialResult
-from assay.evals.store import Record, RunStore, StoreTooNew
+from assay.evals.store.database import Record, RunStore, StoreTooNew
 
 VERSION_1 = """
 CREATE TABLE schema_version (version INTEGER NOT NULL);

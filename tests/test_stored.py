@@ -14,8 +14,8 @@ import pytest
 
 from assay.deps import Models, ProviderError
 from assay.evals import Suite, TrialResult, plain
-from assay.evals.store import RunStore
-from assay.evals.store_rows import Run
+from assay.evals.store.database import RunStore
+from assay.evals.store.rows import Run
 from assay.evals.stored import begin, evaluate_stored, marked, report_of, stored_trials
 
 CASES = "cases:\n" + "".join(
@@ -112,7 +112,7 @@ from pathlib import Path
 sys.path.append({tests!r})
 from assay.deps import Models
 from assay.evals import Suite, plain
-from assay.evals.store import RunStore
+from assay.evals.store.database import RunStore
 from assay.evals.stored import begin, evaluate_stored
 
 folder = Path({folder!r})

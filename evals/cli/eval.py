@@ -21,11 +21,11 @@ from rich.progress import (
 from ...deps.errors import ConfigError
 from ...deps.models import Models
 from ..outcome import TrialResult
-from ..replay import Mode
+from ..replay.tape import Mode
 from ..report import SuiteReport
 from ..scorecard import MARGIN, Scorecard, gate, path_of
-from ..store import DEFAULT, RunStore
-from ..store_rows import Run
+from ..store.database import DEFAULT, RunStore
+from ..store.rows import Run
 from ..stored import AnySuite, OnResult, begin, evaluate_stored, marked, stored_trials
 from ..suites import NAMES, load
 from .door import FAILED, INTERRUPTED, PASS, PROVIDER, err, out, say_model, start, wait_for

@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...deps.errors import ConfigError
-from ..html_page import Case, CaseKey, RunInfo, page_of
-from ..html_report import render
 from ..identity import case_keys
-from ..junit import junit
-from ..markdown_summary import markdown_summary
 from ..report import SuiteReport
+from ..reports.html import render
+from ..reports.junit import junit
+from ..reports.markdown import markdown_summary
+from ..reports.page import Case, CaseKey, RunInfo, page_of
+from ..reports.views import Reference, Verdict
 from ..scorecard import compare_trials
-from ..store import RunStore
-from ..store_rows import Run
+from ..store.database import RunStore
+from ..store.rows import Run
 from ..stored import AnySuite, report_of, stored_trials
 from ..suites import load
-from ..views import Reference, Verdict
 from .door import out
 
 __all__ = ("write_report",)

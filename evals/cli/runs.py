@@ -11,10 +11,10 @@ from rich.table import Table
 
 from ...deps.base import utc_now
 from ...deps.errors import ConfigError
-from ..comparison import Comparison
 from ..scorecard import CheckValues, Scorecard, compare_trials, path_of
-from ..store import RunStore
-from ..store_rows import Run
+from ..statistics.comparison import Comparison
+from ..store.database import RunStore
+from ..store.rows import Run
 from ..stored import report_of, stored_trials
 from ..suites import load
 from .door import out

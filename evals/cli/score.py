@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...deps.errors import ConfigError
-from ..estimates import Estimate
 from ..score import Columns, Score, read_trials, score, score_outputs
+from ..statistics.estimates import Estimate
 from ..suites import load
 from .door import err, out
 

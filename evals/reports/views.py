@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from .comparison import Comparison
-from .estimates import Estimate, flaky_cases, pass_at_k, pass_hat_k
-from .report import CheckSummary, SuiteReport, estimate_of, trials_of
-from .trials import Trials
+from ..report import CheckSummary, SuiteReport, estimate_of, trials_of
+from ..statistics.comparison import Comparison
+from ..statistics.estimates import Estimate, flaky_cases, pass_at_k, pass_hat_k
+from ..statistics.trials import Trials
 
 __all__ = (
     "CheckView",

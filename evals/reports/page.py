@@ -8,8 +8,8 @@ from typing import Any, TypeAlias, TypeGuard
 
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from .outcome import Outcome, TrialResult
-from .report import SuiteReport
+from ..outcome import Outcome, TrialResult
+from ..report import SuiteReport
 from .views import Reference, SuiteView, suite_views
 
 __all__ = ("Case", "CaseKey", "Page", "RunInfo", "page_of", "plain_data")

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..deps.errors import InputError
+from ...deps.errors import InputError
 from .distributions import holm, mcnemar_p, normal_quantile, sign_flip_p, t_p, t_quantile
 from .trials import UNIT, Bounds, Clusters, Floats, Trials, clusters, refuse_outside
 

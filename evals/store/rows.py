@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from .outcome import Failure, Outcome, TrialResult
+from ..outcome import Failure, Outcome, TrialResult
 
 __all__ = (
     "Record",

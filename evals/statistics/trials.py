@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..deps.errors import InputError
+from ...deps.errors import InputError
 
 __all__ = ("UNIT", "Bounds", "Clusters", "Floats", "Trials", "clusters", "refuse_outside")
 

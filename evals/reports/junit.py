@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from xml.etree import ElementTree as Xml
 
-from .outcome import TrialResult
-from .report import CheckSummary, SuiteReport
+from ..outcome import TrialResult
+from ..report import CheckSummary, SuiteReport
 
 __all__ = ("junit",)
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from .store import RunStore
-from .store_rows import Record, trial_row
+from .database import RunStore
+from .rows import Record, trial_row
 
 __all__ = ("StoreWriter",)
 

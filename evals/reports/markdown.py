@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from .report import SuiteReport
+from ..report import SuiteReport
 from .views import CheckView, Reference, SuiteView, dollars, number, seconds, suite_views
 
 __all__ = ("markdown_summary",)

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ..deps.errors import ConfigError
+from ...deps.errors import ConfigError
 
 __all__ = ("VERSION", "StoreTooNew", "migrate", "run", "trial")
 

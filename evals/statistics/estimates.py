@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..deps.errors import InputError
+from ...deps.errors import InputError
 from .distributions import clopper_pearson, t_quantile, wilson
 from .trials import UNIT, Bounds, Clusters, Floats, Trials, clusters, refuse_outside
 

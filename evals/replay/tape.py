@@ -33,9 +33,9 @@ from pydantic_ai.models import (
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
-from ..deps.baseline import BaselineModel
+from ...deps.baseline import BaselineModel
+from .miss import ReplayMiss, miss
 from .recordings import Key, Recording, Recordings, dump
-from .replay_miss import ReplayMiss, miss
 from .requests import canonical, digest, request_document, scrub
 
 __all__ = ("REPLAYED", "Mode", "Replay", "ReplayMiss", "Tape", "replayed_latency")

@@ -37,7 +37,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..deps.errors import InputError
+from ...deps.errors import InputError
 from .betting import ConfidenceSequence
 from .boundaries import Plan, Spending, boundaries, normal_cdf, plan
 from .comparison import ALPHA, POWER, Verdict
@@ -78,7 +78,7 @@ class Decision:
     """What is known after the cases so far.
 
     Attributes:
-        verdict: None while undecided; see `assay.evals.comparison.Verdict`.
+        verdict: None while undecided; see `assay.evals.statistics.comparison.Verdict`.
         difference: Mean difference b - a of the cases so far; None before the first.
         low: Lower end of its interval at the last look, valid although one looked before.
         high: Upper end.

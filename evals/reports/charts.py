@@ -9,7 +9,7 @@ from math import log10
 
 import numpy as np
 
-from .estimates import Estimate
+from ..statistics.estimates import Estimate
 from .views import CheckView, number
 
 __all__ = ("HEIGHT", "WIDTH", "Bar", "Histogram", "Interval", "Stack", "histogram", "interval")

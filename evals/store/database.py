@@ -4,7 +4,7 @@ SQLite by default, PostgreSQL by URL, with the same code. Several processes may 
 Whatever `add` has returned for survives the death of the process; SQLite runs with
 `synchronous=NORMAL`, so a power cut may lose the last commits but never breaks the file.
 
-This module is synchronous, so call it from a worker thread; `store_writer.StoreWriter` does.
+This module is synchronous, so call it from a worker thread; `writer.StoreWriter` does.
 """
 
 import secrets
@@ -20,11 +20,11 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
-from ..deps.base import utc_now
-from ..deps.errors import ConfigError, MissingExtra
-from . import store_rows as rows
-from .store_rows import Record, Run, RunStatus
-from .store_schema import StoreTooNew, migrate, run, trial
+from ...deps.base import utc_now
+from ...deps.errors import ConfigError, MissingExtra
+from . import rows
+from .rows import Record, Run, RunStatus
+from .schema import StoreTooNew, migrate, run, trial
 
 __all__ = ("DEFAULT", "Record", "Run", "RunStore", "StoreTooNew", "Summary", "UnknownRun")
 
@@ -219,7 +219,7 @@ class RunStore:
         self.insert([rows.trial_row(run_id, record, finished) for record in records])
 
     def insert(self, trials: Sequence[Mapping[str, Any]]) -> None:
-        """Store rows that `store_rows.trial_row` has made, in one commit."""
+        """Store rows that `rows.trial_row` has made, in one commit."""
         if not trials:
             return
         with self._write() as connection:

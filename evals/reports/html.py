@@ -17,8 +17,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from .html_charts import HEIGHT, WIDTH, Histogram, Stack, histogram, interval
-from .html_page import Page, plain_data
+from .charts import HEIGHT, WIDTH, Histogram, Stack, histogram, interval
+from .page import Page, plain_data
 from .views import CheckView, SuiteView, dollars, number, seconds
 
 __all__ = ("embedded", "render")
