@@ -44,7 +44,7 @@ imports: install  ## deps <- tools <- agents <- evals
 	$(BIN)/lint-imports
 
 types: install  ## pyright strict and mypy strict
-	$(BIN)/pyright
+	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/mypy
 
 check: lint imports types test wheel  ## everything CI asks of the default environment
