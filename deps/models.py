@@ -181,7 +181,7 @@ def _has_provider(model_id: str) -> bool:
     except ValueError:
         return False
     except ImportError:
-        pass  # known, but its library is missing: _build says so
+        return True  # known, but its library is missing: _build says so
     return True
 
 

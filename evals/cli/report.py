@@ -69,13 +69,17 @@ def _reference(
 
 def _unchanged(store: RunStore, before: Run, run: Run, suite: AnySuite) -> SuiteReport:
     """Return an earlier run's report of the cases that are still the same."""
-    same = {key for key, _ in store.done(run.id, suite.name)}
-    return report_of(store, before, suite, same)
+    return report_of(store, before, suite, _keys(store, run, suite))
+
+
+def _keys(store: RunStore, run: Run, suite: AnySuite) -> set[str]:
+    """Return the keys of the cases that a run has results of."""
+    return {key for key, _ in store.done(run.id, suite.name)}
 
 
 def _cases(store: RunStore, run: Run, suite: AnySuite) -> Iterator[tuple[CaseKey, Case]]:
     """Yield what the dataset says of each case that has not changed since the run."""
-    ran = {key for key, _ in store.done(run.id, suite.name)}
+    ran = _keys(store, run, suite)
     cases = suite.dataset().cases
     for case, key in zip(cases, case_keys(cases), strict=True):
         if key in ran:
