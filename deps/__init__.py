@@ -2,6 +2,7 @@
 
 from .base import BaseDeps
 from .baseline import BaselineModel
+from .budget import Budget, Meter
 from .errors import (
     AssayError,
     BadDataset,
@@ -14,6 +15,7 @@ from .errors import (
     Unsolvable,
 )
 from .fence import FENCE_RULE, fence, unfence
+from .limiter import Limiter
 from .memo import Memo
 from .models import BASELINE, Endpoint, Models, by_name
 from .settings import Settings
@@ -25,10 +27,13 @@ __all__ = (
     "BadDataset",
     "BaseDeps",
     "BaselineModel",
+    "Budget",
     "ConfigError",
     "Endpoint",
     "InputError",
+    "Limiter",
     "Memo",
+    "Meter",
     "MissingExtra",
     "Models",
     "NotFound",

@@ -6,7 +6,7 @@ tracing, streaming. It costs nothing and is always called `baseline:<agent>`.
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from typing import Any
@@ -26,6 +26,7 @@ from pydantic_ai.models import (
     ModelRequestParameters,
     StreamedResponse,
 )
+from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
@@ -34,7 +35,7 @@ from pydantic_core import to_json, to_jsonable_python
 
 from .errors import InputError
 
-__all__ = ("BaselineModel",)
+__all__ = ("BaselineModel", "is_baseline", "layers")
 
 
 _EVERY_MODE = ModelProfile(supports_json_schema_output=True, supports_json_object_output=True)
@@ -121,3 +122,16 @@ def _tool_for(output: object, tools: list[ToolDefinition]) -> ToolDefinition:
     """Return the output tool of this type: a union's members have one each, named after them."""
     name = type(output).__name__
     return next((tool for tool in tools if tool.name.endswith(f"_{name}")), tools[0])
+
+
+def is_baseline(model: Model) -> bool:
+    """Tell whether a model, or what it wraps, is a baseline: it costs nothing and fails alike."""
+    return any(isinstance(layer, BaselineModel) for layer in layers(model))
+
+
+def layers(model: Model) -> Generator[Model]:
+    """Yield a model, what it wraps, and so on to the innermost."""
+    yield model
+    while isinstance(model, WrapperModel):
+        model = model.wrapped
+        yield model

@@ -89,6 +89,10 @@ class Models:
         """
         model_id = self.named(name)
         model = self._baseline(baseline) if model_id == BASELINE else self._provider(model_id)
+        return self.wrapped(model)
+
+    def wrapped(self, model: Model) -> Model:
+        """Return a model in everything that `wrap` puts around it."""
         for wrap in self.wrap:
             model = wrap(model)
         return model

@@ -33,7 +33,7 @@ from pydantic_ai.models import (
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
-from ...deps.baseline import BaselineModel
+from ...deps.baseline import is_baseline
 from .miss import ReplayMiss, miss
 from .recordings import Key, Recording, Recordings, dump
 from .requests import canonical, digest, request_document, scrub
@@ -103,7 +103,7 @@ class Tape:
     def __call__(self, model: Model) -> Model:
         """Return `model`, recorded and replayed."""
         # A baseline is code of this repository: a recording would hide that it has changed.
-        if self.replay.mode == "off" or isinstance(_innermost(model), BaselineModel):
+        if self.replay.mode == "off" or is_baseline(model):
             return model
         return _ReplayModel(model, self)
 
@@ -231,12 +231,6 @@ class _ReplayModel(WrapperModel):
         self._tape.keep(
             Recording(key=key, request=document, response=dumped, events=events, latency=latency)
         )
-
-
-def _innermost(model: Model) -> Model:
-    while isinstance(model, WrapperModel):
-        model = model.wrapped
-    return model
 
 
 def _response(recording: Recording) -> ModelResponse:

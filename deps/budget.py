@@ -1,0 +1,220 @@
+"""What a run may spend, and what it has spent: counted where models answer.
+
+```python
+meter = Meter(Budget(usd=5.0))
+models = dataclasses.replace(models, wrap=(meter, *models.wrap))
+...
+if why := meter.reached():  # before each unit of work; nothing under way is cut off
+    stop(why)
+```
+
+Put the meter before a replay in `Models.wrap`: then only what a provider answered is counted, not
+what was answered from a recording.
+"""
+
+import math
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from time import monotonic
+from typing import Any
+
+from pydantic_ai import RunContext
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+
+from .baseline import is_baseline
+from .errors import ConfigError
+
+__all__ = ("Budget", "Meter", "Spent")
+
+LARGER = "go on with a larger one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """Caps on a run; None caps nothing.
+
+    Attributes:
+        usd: Dollars, by the price lists of genai-prices.
+        tokens: Input and output tokens.
+        requests: Answers of models.
+        seconds: Wall time.
+
+    Raises:
+        ConfigError: a cap is not a number greater than 0.
+    """
+
+    usd: float | None = None
+    tokens: int | None = None
+    requests: int | None = None
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            cap = getattr(self, one.name)
+            if cap is not None and not 0 < cap < math.inf:
+                raise ConfigError(
+                    f"a budget of {cap} {one.name} allows nothing or everything; "
+                    "give a number greater than 0, or leave it out"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What was spent so far. A stream that broke off counts with what it had told by then.
+
+    Attributes:
+        usd: Dollars, of the responses whose price is known.
+        tokens: Input and output tokens, of the responses that tell.
+        requests: Responses. What failed, or was made again by an SDK, is not among them.
+        seconds: Wall time since the meter was made.
+        unpriced: Models that answered at an unknown price: `usd` is a lower bound.
+        unmeasured: Models that answered without telling their tokens: `tokens` is one too.
+    """
+
+    usd: float
+    tokens: int
+    requests: int
+    seconds: float
+    unpriced: frozenset[str]
+    unmeasured: frozenset[str]
+
+
+class Meter:
+    """Counts what models answer, for a whole run. Calling it wraps a model; baselines cost nothing.
+
+    Args:
+        budget: What `reached` compares with.
+        clock: Seconds that never go back. Wall time counts from now.
+    """
+
+    def __init__(self, budget: Budget, clock: Callable[[], float] = monotonic) -> None:
+        self.budget = budget
+        self._clock = clock
+        self._started = clock()
+        self._usd = Decimal(0)
+        self._tokens = 0
+        self._requests = 0
+        self._unpriced: set[str] = set()
+        self._unmeasured: set[str] = set()
+
+    def __call__(self, model: Model) -> Model:
+        """Return `model`, counted; a baseline as it is."""
+        if is_baseline(model):
+            return model
+        return _MeteredModel(model, self)
+
+    @property
+    def spent(self) -> Spent:
+        return Spent(
+            usd=float(self._usd),
+            tokens=self._tokens,
+            requests=self._requests,
+            seconds=self._clock() - self._started,
+            unpriced=frozenset(self._unpriced),
+            unmeasured=frozenset(self._unmeasured),
+        )
+
+    def reached(self) -> str | None:
+        """Return why no more work should start: a cap is reached, or cannot hold; else None."""
+        spent, budget = self.spent, self.budget
+        after = f"after {spent.requests:,} requests"
+        if budget.usd is not None and spent.usd >= budget.usd:
+            cap, sum_ = _dollars(budget.usd), _dollars(spent.usd)
+            return f"the budget of {cap} is spent ({sum_} {after}); {LARGER}"
+        if budget.tokens is not None and spent.tokens >= budget.tokens:
+            cap = f"{budget.tokens:,} tokens"
+            return f"the budget of {cap} is spent ({spent.tokens:,} {after}); {LARGER}"
+        if budget.requests is not None and spent.requests >= budget.requests:
+            cap = f"{budget.requests:,} requests"
+            return f"the budget of {cap} is spent ({spent.requests:,} were answered); {LARGER}"
+        if budget.seconds is not None and spent.seconds >= budget.seconds:
+            cap = f"{budget.seconds:,g} seconds"
+            return f"the budget of {cap} is spent ({spent.seconds:,.1f} {after}); {LARGER}"
+        return self._cannot_hold()
+
+    def add(self, response: ModelResponse, name: str) -> None:
+        """Count a response of the model called `name`."""
+        name = response.model_name or name
+        self._requests += 1
+        self._tokens += response.usage.total_tokens
+        if response.usage.total_tokens == 0 and response.usage.cost is None:
+            # It would else be free. Of a stream that broke off, nothing else was to be expected.
+            if response.state == "complete":
+                self._unmeasured.add(name)
+                self._unpriced.add(name)
+        elif (price := _price(response)) is None:
+            self._unpriced.add(name)
+        else:
+            self._usd += price
+
+    def _cannot_hold(self) -> str | None:
+        if self.budget.usd is not None and self._unpriced:
+            return (
+                f"the price of {_names(self._unpriced)} is unknown, so a cap in dollars cannot "
+                "hold; cap tokens or requests instead"
+            )
+        if self.budget.tokens is not None and self._unmeasured:
+            return (
+                f"{_names(self._unmeasured)} does not tell its tokens, so a cap on them cannot "
+                "hold; cap requests or seconds instead"
+            )
+        return None
+
+
+class _MeteredModel(WrapperModel):
+    """Tells a meter of each response. A refusal before a request would have its place here."""
+
+    def __init__(self, wrapped: Model, meter: Meter) -> None:
+        super().__init__(wrapped)
+        self._meter = meter
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        response = await self.wrapped.request(messages, model_settings, model_request_parameters)
+        self._meter.add(response, self.model_name)
+        return response
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        async with self.wrapped.request_stream(
+            messages, model_settings, model_request_parameters, run_context
+        ) as stream:
+            try:
+                yield stream
+            finally:  # one that breaks off has cost something too
+                self._meter.add(stream.get(), self.model_name)
+
+
+def _price(response: ModelResponse) -> Decimal | None:
+    """Return dollars as Pydantic AI counts them for a run; None if nobody knows the price."""
+    if response.usage.cost is not None:
+        return response.usage.cost
+    if not response.model_name:
+        return None
+    try:
+        return response.cost().total_price
+    except (LookupError, ValueError):  # no such model in the lists; usage that makes no sense
+        return None
+
+
+def _dollars(usd: float) -> str:
+    return f"${usd:,.2f}".removesuffix(".00") if usd >= 1 else f"${usd:.4f}"
+
+
+def _names(models: set[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(models))

@@ -1,0 +1,356 @@
+"""Ask a provider for no more at once than it takes: adaptive concurrency in front of models.
+
+The limit of a provider rises by one after a limit's worth of successes and halves when the
+provider refuses (additive increase, multiplicative decrease: Chiu and Jain, Computer Networks and
+ISDN Systems 17, 1989). Refused are HTTP 429 (too many requests) and 529 (overloaded); any other
+error passes untouched and moves nothing.
+
+```python
+limiter = Limiter(most=20)  # one for all agents and judges of a run
+models = dataclasses.replace(models, wrap=(limiter, *models.wrap))
+```
+"""
+
+import asyncio
+import math
+import random
+from bisect import insort
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from itertools import count
+from time import monotonic
+from typing import Any, TypeVar, cast
+
+from pydantic_ai import RunContext
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
+
+from .base import utc_now
+from .baseline import is_baseline, layers
+from .errors import ConfigError
+
+__all__ = ("Limiter", "Load")
+
+REFUSALS = (429, 529)
+
+FIRST_PAUSE = 1.0
+"""Seconds that a first refusal without Retry-After pauses at most; doubled by each in a row."""
+
+LONGEST_PAUSE = 32.0
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """How a provider is being asked.
+
+    Attributes:
+        provider: Its name and, where known, its address.
+        limit: Requests it may be asked at once, now.
+        under_way: Requests that it is being asked.
+        halvings: How often it refused, requests that were under way together counted once.
+        waited: Seconds that requests waited for their start, added up over the requests.
+    """
+
+    provider: str
+    limit: int
+    under_way: int
+    halvings: int
+    waited: float
+
+
+class Limiter:
+    """Limits how many requests a provider is asked at once. Calling it wraps a model.
+
+    Models of one provider (its name and address) share one limit, whoever asks. Requests start
+    in the order in which they came, and a refused one keeps its place. A stream holds its slot
+    while it is open, so do not await another request of the same provider inside one. One event
+    loop at a time may use it.
+
+    After a refusal nothing starts before the moment that Retry-After names; without one, before
+    the end of an exponential back-off with full jitter. The refused request is then made again.
+
+    The SDKs of OpenAI and Anthropic make a refused request twice more before anything is seen
+    here, and wait in between; give `max_retries=0` to the client to leave it all to the limiter.
+    A `FallbackModel` is asked as a whole, and its group of errors is not read: wrap its members.
+
+    Args:
+        most: The limit to start with and to rise to.
+        patience: Seconds that refusals may hold a request back, all in all; if more are asked
+            for, the error goes to the caller at once.
+        clock: Seconds that never go back.
+        sleep: Waits for so many seconds of `clock`.
+        now: The time of day, for a Retry-After that is a date, in an answer without one.
+        chance: Where jitter comes from.
+
+    Raises:
+        ConfigError: `most` is less than 1, or `patience` is not a number of 0 or more.
+    """
+
+    def __init__(
+        self,
+        most: int = 10,
+        *,
+        patience: float = 60.0,
+        clock: Callable[[], float] = monotonic,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        now: Callable[[], datetime] = utc_now,
+        chance: random.Random | None = None,
+    ) -> None:
+        if most < 1:
+            raise ConfigError(f"at most {most} requests at once would ask nothing; give 1 or more")
+        if not 0 <= patience < math.inf:
+            raise ConfigError(f"a patience of {patience} seconds ends nowhere; give 0 or more")
+        self.most = most
+        self.patience = patience
+        self.clock = clock
+        self.sleep = sleep
+        self.now = now
+        self.chance = chance or random.Random()  # noqa: S311 - jitter is no secret
+        self._lanes: dict[tuple[str, str | None], _Lane] = {}
+
+    def __call__(self, model: Model) -> Model:
+        """Return `model`, limited; a baseline, or one limited by this already, as it is."""
+        # Within itself it would wait for the slot that it holds.
+        limited = (layer for layer in layers(model) if isinstance(layer, _LimitedModel))
+        if is_baseline(model) or any(layer.limiter is self for layer in limited):
+            return model
+        key = (model.system, model.base_url)
+        return _LimitedModel(model, self, self._lanes.setdefault(key, _Lane(self)))
+
+    def snapshot(self) -> tuple[Load, ...]:
+        """Return how each provider is being asked at this moment, sorted by name."""
+        found = [
+            Load(
+                provider=" ".join(filter(None, key)),
+                limit=lane.limit,
+                under_way=lane.under_way,
+                halvings=lane.halvings,
+                waited=lane.waited,
+            )
+            for key, lane in self._lanes.items()
+        ]
+        return tuple(sorted(found, key=lambda load: load.provider))
+
+
+@dataclass(eq=False)
+class _Turn:
+    """One request's place in the queue.
+
+    Attributes:
+        number: The order of arrival.
+        round: How often its provider had refused when it last started.
+        deadline: Until when refusals may hold it back; None if none has yet.
+    """
+
+    number: int
+    round: int = 0
+    deadline: float | None = None
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class _Lane:
+    """What is known of one provider, and the queue before it.
+
+    Only the first in the queue watches the clock; all others sleep until they are woken. Whatever
+    lets the first one start, or makes another one first, therefore ends in `_nudge`.
+    """
+
+    def __init__(self, limiter: Limiter) -> None:
+        self.limit = limiter.most
+        self.under_way = 0
+        self.halvings = 0
+        self.waited = 0.0
+        self._limiter = limiter
+        self._numbers = count()
+        self._queue: list[_Turn] = []
+        self._successes = 0  # since the limit last changed
+        self._in_a_row = 0  # halvings since the last success
+        self._opens = -math.inf
+        self._refusal: ModelHTTPError | None = None
+
+    @asynccontextmanager
+    async def ask(
+        self, name: str, opening: Callable[[], AbstractAsyncContextManager[T]]
+    ) -> AsyncGenerator[T]:
+        """Open what `opening` makes when there is a slot, and again when it is refused."""
+        turn = _Turn(next(self._numbers))
+        while True:
+            async with self._slot(turn, name), AsyncExitStack() as stack:
+                try:
+                    opened = await stack.enter_async_context(opening())
+                except ModelHTTPError as e:
+                    if self._refused(turn, e):
+                        continue
+                    raise
+                try:
+                    yield opened
+                except ModelHTTPError as e:
+                    # Too late to ask again: part of the answer is with the caller. It may also be
+                    # the error of another request that the caller made meanwhile.
+                    if e.model_name == name:
+                        self._refused(turn, e)
+                    raise
+                self._succeeded(turn)
+                return
+
+    @asynccontextmanager
+    async def _slot(self, turn: _Turn, name: str) -> AsyncGenerator[None]:
+        await self._start(turn, name)
+        try:
+            yield
+        finally:
+            self.under_way -= 1
+            self._nudge()
+
+    async def _start(self, turn: _Turn, name: str) -> None:
+        asked = self._limiter.clock()
+        insort(self._queue, turn, key=lambda one: one.number)
+        try:
+            while (pause := self._pause(turn)) != 0:
+                if pause is None:
+                    turn.wake.clear()
+                    await turn.wake.wait()
+                else:
+                    self._bear(turn, name)
+                    await self._limiter.sleep(pause)
+            self.under_way += 1
+            turn.round = self.halvings
+        finally:
+            self._queue.remove(turn)
+            self.waited += self._limiter.clock() - asked
+            self._nudge()
+
+    def _pause(self, turn: _Turn) -> float | None:
+        """Return seconds until `turn` may start; None if others have to make room first."""
+        if self._queue[0] is not turn or self.under_way >= self.limit:
+            return None
+        return max(0.0, self._opens - self._limiter.clock())
+
+    def _bear(self, turn: _Turn, name: str) -> None:
+        """Take note that a refusal holds `turn` back; raise one of its own if that is too long."""
+        refusal = self._refusal
+        assert refusal is not None  # it is what closed the lane
+        if self._in_time(turn):
+            return
+        left = max(1, math.ceil(self._opens - self._limiter.clock()))
+        raise ModelHTTPError(
+            refusal.status_code, name, refusal.body, headers={"retry-after": str(left)}
+        ) from refusal
+
+    def _in_time(self, turn: _Turn) -> bool:
+        """Tell whether the lane opens within the patience of `turn`, which begins now at latest."""
+        if turn.deadline is None:
+            turn.deadline = self._limiter.clock() + self._limiter.patience
+        return self._opens <= turn.deadline
+
+    def _refused(self, turn: _Turn, error: ModelHTTPError) -> bool:
+        """Slow down if `error` is a refusal; tell whether to ask again."""
+        if error.status_code not in REFUSALS or _out_of_credit(error):
+            return False
+        if turn.round == self.halvings:  # else it started before the limit was halved
+            self.limit = max(1, self.limit // 2)
+            self.halvings += 1
+            self._in_a_row += 1
+            self._successes = 0
+        asked = retry_after(error, self._limiter.now)
+        pause = self._back_off() if asked is None else asked
+        now = self._limiter.clock()
+        if now + pause > self._opens:
+            self._opens, self._refusal = now + pause, error
+        return self._in_time(turn)
+
+    def _back_off(self) -> float:
+        # 2 to the power of all refusals of a night would not be a float.
+        longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(self._in_a_row - 1, 60))
+        return self._limiter.chance.uniform(0.0, longest)
+
+    def _succeeded(self, turn: _Turn) -> None:
+        if turn.round != self.halvings:
+            return  # says nothing of the present limit: it started under another one
+        self._in_a_row = 0
+        self._successes += 1
+        if self._successes >= self.limit:
+            self.limit = min(self._limiter.most, self.limit + 1)
+            self._successes = 0
+
+    def _nudge(self) -> None:
+        if self._queue:
+            self._queue[0].wake.set()
+
+
+class _LimitedModel(WrapperModel):
+    """Asks its model when the lane has a slot."""
+
+    def __init__(self, wrapped: Model, limiter: Limiter, lane: _Lane) -> None:
+        super().__init__(wrapped)
+        self.limiter = limiter
+        self._lane = lane
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        @asynccontextmanager
+        async def opening() -> AsyncGenerator[ModelResponse]:
+            yield await self.wrapped.request(messages, model_settings, model_request_parameters)
+
+        async with self._lane.ask(self.model_name, opening) as response:
+            return response
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        def opening() -> AbstractAsyncContextManager[StreamedResponse]:
+            return self.wrapped.request_stream(
+                messages, model_settings, model_request_parameters, run_context
+            )
+
+        async with self._lane.ask(self.model_name, opening) as stream:
+            yield stream
+
+
+def _out_of_credit(error: ModelHTTPError) -> bool:
+    """Tell whether OpenAI's 429 means an empty account, which no waiting fills."""
+    body = error.body
+    if not isinstance(body, dict):
+        return False
+    said = cast(dict[str, object], body)
+    return "insufficient_quota" in (said.get("code"), said.get("type"))
+
+
+def retry_after(error: ModelHTTPError, now: Callable[[], datetime] = utc_now) -> float | None:
+    """Return the seconds that a provider asks to wait; None if it names none that are left.
+
+    A date is read against the answer's own Date, so that the two clocks need not agree.
+    """
+    headers = error.headers or {}
+    said = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(said)
+    except ValueError:
+        until, dated = _date(said), _date(headers.get("date", ""))
+        seconds = (until - (dated or now())).total_seconds() if until else 0.0
+    return seconds if 0 < seconds < math.inf else None
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:  # absent, or no date of HTTP
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)  # "-0000" names no zone
