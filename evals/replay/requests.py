@@ -27,7 +27,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_core import to_jsonable_python
 
-__all__ = ("canonical", "digest", "request_document", "scrub")
+__all__ = ("canonical", "digest", "request_document", "scrub", "without_binary")
 
 PART_NOISE = frozenset(
     (
@@ -53,7 +53,9 @@ _SECRET_TEXT = {
     "AKIA": re.compile(r"\bAKIA[0-9A-Z]{16}\b"),  # AWS
     "ASIA": re.compile(r"\bASIA[0-9A-Z]{16}\b"),
     "AIza": re.compile(r"\bAIza[\w-]{35}"),  # Google
-    "gh": re.compile(r"\bgh[pousr]_[A-Za-z0-9]{30,}"),
+    **{  # GitHub; "gh" alone is in every other English text
+        f"gh{kind}_": re.compile(rf"\bgh{kind}_[A-Za-z0-9]{{30,}}") for kind in "pousr"
+    },
     "github_pat_": re.compile(r"\bgithub_pat_\w{30,}"),
     "xox": re.compile(r"\bxox[abeprs]-[A-Za-z0-9-]{10,}"),  # Slack
     "hf_": re.compile(r"\bhf_[A-Za-z0-9]{24,}"),  # Hugging Face
@@ -140,15 +142,15 @@ def _part(part: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:
     if "tool_call_id" in kept:
         kept["tool_call_id"] = ids.setdefault(kept["tool_call_id"], f"call-{len(ids)}")
     if "content" in kept:
-        kept["content"] = _content(kept["content"])
+        kept["content"] = without_binary(kept["content"])
     return kept
 
 
-def _content(content: Any) -> Any:
+def without_binary(content: Any) -> Any:
     """Put a hash in the place of binary data."""
     if isinstance(content, list):
         items: list[Any] = cast(Any, content)
-        return [_content(item) for item in items]
+        return [without_binary(item) for item in items]
     if isinstance(content, dict):
         found: dict[str, Any] = cast(Any, content)
         if found.get("kind") == "binary" and isinstance(found.get("data"), str):

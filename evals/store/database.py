@@ -7,31 +7,40 @@ Whatever `add` has returned for survives the death of the process; SQLite runs w
 This module is synchronous, so call it from a worker thread; `writer.StoreWriter` does.
 """
 
+import json
 import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from ...deps.base import utc_now
-from ...deps.errors import ConfigError, MissingExtra
+from ...deps.errors import ConfigError
 from . import rows
-from .rows import Record, Run, RunStatus
-from .schema import StoreTooNew, migrate, run, trial
+from .connections import Insert, first_wins, open_engine, said
+from .rows import Content, Record, Run, RunStatus
+from .schema import StoreTooNew, case_content, migrate, run, trial
 
-__all__ = ("DEFAULT", "Record", "Run", "RunStore", "StoreTooNew", "Summary", "UnknownRun")
+__all__ = (
+    "DEFAULT",
+    "Content",
+    "Record",
+    "Run",
+    "RunStore",
+    "StoreTooNew",
+    "Summary",
+    "UnknownRun",
+)
 
 DEFAULT = ".assay/runs.db"
 """Where runs are kept when nothing else is said, from the working directory."""
 
-BUSY_MS = 30_000  # how long a process waits for another one's commit
+FETCHED = 200
+"""Rows that are in memory at a time while a run is read."""
 
 
 class UnknownRun(ConfigError):
@@ -73,13 +82,15 @@ class RunStore:
     now: Callable[[], datetime] = utc_now
     _engine: sa.Engine = field(init=False, repr=False)
     _writer: sa.Engine = field(init=False, repr=False)
-    _insert: sa.Insert = field(init=False, repr=False)
+    _add_trials: Insert = field(init=False, repr=False)
+    _add_contents: Insert = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        with _said(self.url):
-            self._engine = _engine(self.url)
+        with said(self.url):
+            self._engine = open_engine(self.url)
             self._writer = self._engine.execution_options(assay_begin="write")  # the same pool
-            self._insert = _insert(self._engine.dialect.name)
+            self._add_trials = first_wins(trial, self._engine.dialect)
+            self._add_contents = first_wins(case_content, self._engine.dialect)
             with self._writer.begin() as connection:
                 migrate(connection)
 
@@ -119,17 +130,49 @@ class RunStore:
         *,
         status: RunStatus | None = None,
         identity: Mapping[str, Any] | None = None,
+        was: RunStatus | None = None,
     ) -> None:
-        """Say that a run is done, interrupted or running again; replace its identity."""
+        """Say how a run ended, or that it is running again; replace its identity.
+
+        Args:
+            run_id: The run.
+            status: What it is now.
+            identity: Its whole new identity; `merge_identity` adds to the one it has.
+            was: Do nothing unless this is its status until now.
+        """
         values: dict[str, Any] = {}
         if status is not None:
             values["status"] = status
             values["finished"] = None if status == "running" else self.now().isoformat()
         if identity is not None:
             values["identity"] = rows.to_text(identity)
-        if values:
-            with self._write() as connection:
-                connection.execute(run.update().where(run.c.id == run_id).values(**values))
+        if not values:
+            return
+        change = run.update().where(run.c.id == run_id)
+        if was is not None:
+            change = change.where(run.c.status == was)
+        with self._write() as connection:
+            connection.execute(change.values(**values))
+
+    def merge_identity(self, run_id: str, found: Mapping[str, Any]) -> None:
+        """Add to what is known of a run; several processes may do so at the same moment.
+
+        A mapping is added to the one of the same name, anything else replaces it.
+
+        Raises:
+            UnknownRun: there is no such run.
+        """
+        query = sa.select(run.c.identity).where(run.c.id == run_id).with_for_update()
+        with self._write() as connection:
+            text = connection.execute(query).scalar()
+            if text is None:
+                raise UnknownRun(f"no run is called {run_id!r} in {self.url!s}")
+            known: dict[str, Any] = json.loads(text)
+            for name, value in found.items():
+                added = isinstance(value, Mapping) and isinstance(known.get(name), dict)
+                known[name] = {**known[name], **value} if added else value
+            changed = run.update().where(run.c.id == run_id)
+            connection.execute(changed.values(identity=rows.to_text(known)))
 
     def run(self, name: str = "latest") -> Run:
         """Return the run whose id is or begins with `name`; `latest` is the newest.
@@ -179,7 +222,7 @@ class RunStore:
             ]
 
     def delete_runs(self, ids: Iterable[str]) -> int:
-        """Delete runs and their trials; return how many runs there were."""
+        """Delete runs, their trials and what no other trial refers to; return how many runs."""
         with self._write() as connection:
             return _delete(connection, list(ids))
 
@@ -216,14 +259,24 @@ class RunStore:
         The first writer wins: a trial that the store already has is left as it is.
         """
         finished = self.now().isoformat()
-        self.insert([rows.trial_row(run_id, record, finished) for record in records])
+        found = list(records)
+        self.insert(
+            [rows.trial_row(run_id, record, finished) for record in found],
+            [row for record in found if (row := rows.content_row(record))],
+        )
 
-    def insert(self, trials: Sequence[Mapping[str, Any]]) -> None:
-        """Store rows that `rows.trial_row` has made, in one commit."""
+    def insert(
+        self, trials: Sequence[Mapping[str, Any]], contents: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
+        """Store rows that `rows.trial_row` and `rows.content_row` have made, in one commit."""
         if not trials:
             return
         with self._write() as connection:
-            connection.execute(self._insert, trials)
+            # In one order for all writers: each waits for equal rows of the other's transaction,
+            # and two that had begun at different ends would wait for ever.
+            if contents:
+                self._add_contents(connection, sorted(contents, key=_content_key))
+            self._add_trials(connection, sorted(trials, key=_trial_key))
 
     def done(self, run_id: str, suite: str) -> set[tuple[str, int]]:
         """Return the (case key, trial) pairs of which the store has the result."""
@@ -238,117 +291,94 @@ class RunStore:
 
         They were never answered, so nothing that was paid for goes.
         """
-        failed = [
-            (record.case_key, record.result.trial)
-            for record in self.results(run_id, suite)
-            if record.result.failure and record.result.failure.kind == "provider"
-        ]
+        of_suite = (trial.c.run == run_id, trial.c.suite == suite)
+        query = sa.select(trial.c.case_key, trial.c.trial, trial.c.failure).where(
+            *of_suite, trial.c.failure.is_not(None)
+        )
+        forget = trial.delete().where(
+            *of_suite,
+            trial.c.case_key == sa.bindparam("failed_key"),
+            trial.c.trial == sa.bindparam("failed_trial"),
+        )
         with self._write() as connection:
-            for case_key, number in failed:
-                connection.execute(
-                    trial.delete().where(
-                        trial.c.run == run_id,
-                        trial.c.suite == suite,
-                        trial.c.case_key == case_key,
-                        trial.c.trial == number,
-                    )
-                )
+            failed = [
+                {"failed_key": row.case_key, "failed_trial": row.trial}
+                for row in connection.execute(query)
+                if json.loads(row.failure)["kind"] == "provider"
+            ]
+            if failed:
+                connection.execute(forget, failed)
         return len(failed)
 
-    def results(self, run_id: str, suite: str | None = None) -> Iterator[Record]:
-        """Yield a run's trials, ordered by suite, case key and trial, a few at a time."""
-        query = (
-            sa.select(trial)
-            .where(trial.c.run == run_id)
-            .order_by(trial.c.suite, trial.c.case_key, trial.c.trial)
-        )
+    def results(
+        self, run_id: str, suite: str | None = None, *, outputs: bool = True
+    ) -> Iterator[Record]:
+        """Yield a run's trials, suite by suite in the datasets' order, a few at a time.
+
+        Args:
+            run_id: The run.
+            suite: One of its suites; all by default.
+            outputs: Whether to read outputs and messages too: most of what there is to read.
+        """
+        order = (trial.c.suite, trial.c.position, trial.c.case_key, trial.c.trial)
+        columns = trial.c if outputs else _WITHOUT_OUTPUTS
+        query = sa.select(*columns).where(trial.c.run == run_id).order_by(*order)
         if suite is not None:
             query = query.where(trial.c.suite == suite)
-        with self._read() as connection:
-            streamed = connection.execution_options(yield_per=200).execute(query)
-            for row in streamed:
-                yield rows.record_of(row)
+        yield from map(rows.record_of, self._stream(query))
+
+    def contents(self, run_id: str, suite: str) -> Iterator[tuple[str, Content]]:
+        """Yield the key and content of each case that a run has trials of, a few at a time.
+
+        A case whose content was never handed in is left out.
+        """
+        ran = sa.select(trial.c.case_key).where(trial.c.run == run_id, trial.c.suite == suite)
+        query = sa.select(case_content).where(case_content.c.key.in_(ran))
+        for row in self._stream(query):
+            yield row.key, rows.content_of(row)
 
     # -- connections
 
     @contextmanager
     def _write(self) -> Generator[sa.Connection]:
-        with _said(self.url), self._writer.begin() as connection:
+        with said(self.url), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def _read(self) -> Generator[sa.Connection]:
-        with _said(self.url), self._engine.connect() as connection:
+        with said(self.url), self._engine.connect() as connection:
             yield connection
 
-
-def _engine(url: str | Path) -> sa.Engine:
-    place = _url(url)
-    if place.get_backend_name() == "sqlite":
-        if place.database:
-            Path(place.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(place, connect_args={"timeout": BUSY_MS / 1000})
-        event.listen(engine, "connect", _on_connect)
-        event.listen(engine, "begin", _on_begin)
-        return engine
-    try:
-        return sa.create_engine(place, pool_size=3, pool_pre_ping=True)
-    except ModuleNotFoundError as e:
-        raise MissingExtra(
-            f"the run store {place.render_as_string()!r} needs a driver that is not installed; "
-            "install it with: pip install 'assay-agents[postgres]'"
-        ) from e
+    def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:
+        """Yield rows; with `yield_per` PostgreSQL keeps the rest in a cursor on its side."""
+        with self._read() as connection:
+            yield from connection.execution_options(yield_per=FETCHED).execute(query)
 
 
-def _url(url: str | Path) -> sa.URL:
-    """Make a URL of a file name or URL; PostgreSQL without a driver means psycopg."""
-    if isinstance(url, Path) or "://" not in url:
-        return sa.URL.create("sqlite", database=str(url))
-    place = sa.make_url(url)
-    if place.drivername in ("postgres", "postgresql"):
-        return place.set(drivername="postgresql+psycopg")
-    return place
-
-
-def _on_connect(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # we begin transactions ourselves: see _on_begin
-    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _on_begin(connection: sa.Connection) -> None:
-    """Take SQLite's write lock at once: one that is asked for later is refused, not awaited."""
-    how: Literal["write", "read"] | None
-    how = connection.get_execution_options().get("assay_begin", "read")
-    if how is not None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if how == "write" else "BEGIN")
-
-
-def _insert(dialect: str) -> sa.Insert:
-    if dialect == "sqlite":
-        return sqlite.insert(trial).on_conflict_do_nothing()
-    return postgresql.insert(trial).on_conflict_do_nothing()
+_WITHOUT_OUTPUTS = (
+    *(column for column in trial.c if column.name not in ("output", "messages")),
+    sa.literal("null").label("output"),
+    sa.null().label("messages"),
+)
 
 
 def _delete(connection: sa.Connection, ids: Sequence[str]) -> int:
+    if connection.dialect.name == "postgresql":
+        # Wait for those who write contents now: their trials are not to be seen before that.
+        connection.execute(sa.text("LOCK TABLE case_content IN SHARE ROW EXCLUSIVE MODE"))
     # Parameter by parameter: an IN list has a limit, and there may be many runs.
     count = 0
     for run_id in ids:
         connection.execute(trial.delete().where(trial.c.run == run_id))
         count += connection.execute(run.delete().where(run.c.id == run_id)).rowcount
+    orphans = sa.select(case_content.c.key).except_(sa.select(trial.c.case_key))
+    connection.execute(case_content.delete().where(case_content.c.key.in_(orphans)))
     return count
 
 
-@contextmanager
-def _said(url: str | Path) -> Generator[None]:
-    """Turn the database's errors into one that names the store, without its password."""
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as e:
-        shown = sa.make_url(str(url)).render_as_string() if "://" in str(url) else str(url)
-        if isinstance(e, NoSuchModuleError):
-            why = "only sqlite and postgresql are known"
-        else:
-            why = str(getattr(e, "orig", None) or e)
-        raise ConfigError(f"the run store {shown!r} cannot be used: {why}") from e
+def _content_key(row: Mapping[str, Any]) -> str:
+    return str(row["key"])
+
+
+def _trial_key(row: Mapping[str, Any]) -> tuple[str, str, int]:
+    return row["suite"], row["case_key"], row["trial"]

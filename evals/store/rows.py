@@ -11,9 +11,12 @@ from pydantic_core import PydanticSerializationError, to_json
 from ..outcome import Failure, Outcome, TrialResult
 
 __all__ = (
+    "Content",
     "Record",
     "Run",
     "RunStatus",
+    "content_of",
+    "content_row",
     "moment",
     "record_of",
     "run_of",
@@ -22,8 +25,9 @@ __all__ = (
     "trial_row",
 )
 
-RunStatus = Literal["running", "done", "interrupted"]
-"""A run whose process was killed stays `running`: nobody was left to say otherwise."""
+RunStatus = Literal["running", "done", "interrupted", "stopped"]
+"""`stopped`: it ended itself, because a budget was spent. A run whose process was killed stays
+`running`: nobody was left to say otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,21 +54,27 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a case asks and expects. Read back, it is JSON data, no longer of its own type."""
+
+    inputs: Any
+    expected: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Record:
     """One trial as it is stored.
 
     Attributes:
-        case_key: The case's content hash, from `identity.case_keys`.
-        result: What it came to. Read back, its output is JSON data, no longer of its own type.
-        replayed: Whether every model response came from a recording.
-        messages: The conversation as JSON data, where it was kept.
+        result: What it came to, with its case's key. Read back, its output is JSON data, no longer
+            of its own type.
+        content: What its case asks, to be kept once for all trials and runs; one trial of a case
+            need bring it. Not read back with a trial: see `RunStore.contents`.
     """
 
     suite: str
-    case_key: str
     result: TrialResult
-    replayed: bool = False
-    messages: Any = None
+    content: Content | None = None
 
 
 def to_text(value: object) -> str:
@@ -118,7 +128,7 @@ def trial_row(run_id: str, record: Record, finished: str) -> dict[str, Any]:
     return {
         "run": run_id,
         "suite": record.suite,
-        "case_key": record.case_key,
+        "case_key": result.key,
         "trial": result.trial,
         "case_name": _plain(result.case),
         "finished": finished,
@@ -130,24 +140,44 @@ def trial_row(run_id: str, record: Record, finished: str) -> dict[str, Any]:
         "output_tokens": result.output_tokens,
         "cost": result.cost,
         "trace_id": result.trace_id,
-        "replayed": record.replayed,
+        "replayed": result.replayed,
         "tags": to_text(result.tags),
         "outcomes": to_text(result.outcomes),
         "failure": to_text(result.failure) if result.failure else None,
         "output": to_text(result.output),
-        "messages": None if record.messages is None else to_text(record.messages),
+        "messages": None if result.messages is None else to_text(result.messages),
         "case_group": None if result.group is None else _plain(result.group),
+        "position": result.position,
+        "metrics": to_text(result.metrics) if result.metrics else None,
     }
+
+
+def content_row(record: Record) -> dict[str, Any] | None:
+    """Return the row of what a trial's case asks; None where the record does not say."""
+    content = record.content
+    if content is None:
+        return None
+    return {
+        "key": record.result.key,
+        "inputs": to_text(content.inputs),
+        "expected": None if content.expected is None else to_text(content.expected),
+    }
+
+
+def content_of(row: Any) -> Content:
+    """Return the content of a row."""
+    expected = None if row.expected is None else json.loads(row.expected)
+    return Content(inputs=json.loads(row.inputs), expected=expected)
 
 
 def record_of(row: Any) -> Record:
     """Return the trial of a row."""
     return Record(
         suite=row.suite,
-        case_key=row.case_key,
-        replayed=row.replayed,
-        messages=json.loads(row.messages) if row.messages else None,
         result=TrialResult(
+            key=row.case_key,
+            replayed=row.replayed,
+            messages=json.loads(row.messages) if row.messages else None,
             case=row.case_name,
             trial=row.trial,
             model=row.model,
@@ -162,6 +192,8 @@ def record_of(row: Any) -> Record:
             trace_id=row.trace_id,
             tags=tuple(json.loads(row.tags)),
             group=row.case_group,
+            position=row.position,
+            metrics=json.loads(row.metrics) if row.metrics else {},
         ),
     )
 

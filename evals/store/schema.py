@@ -1,7 +1,8 @@
 """The tables of the run store, and how an older store is brought up to date.
 
 A trial's outcomes, output and failure are JSON in the trial's own row: one insert per trial, and
-`json_each` (SQLite) or `::json` (PostgreSQL) still reaches into them.
+`json_each` (SQLite) or `::json` (PostgreSQL) still reaches into them. What a case asks and expects
+is kept once for all runs, under the hash of its content.
 """
 
 from collections.abc import Mapping
@@ -11,9 +12,9 @@ import sqlalchemy as sa
 
 from ...deps.errors import ConfigError
 
-__all__ = ("VERSION", "StoreTooNew", "migrate", "run", "trial")
+__all__ = ("VERSION", "StoreTooNew", "case_content", "migrate", "run", "trial")
 
-VERSION = 3
+VERSION = 4
 """The version of the tables that this code reads and writes."""
 
 metadata = sa.MetaData()
@@ -57,15 +58,35 @@ trial = sa.Table(
     sa.Column("output", sa.Text, nullable=False),  # JSON
     sa.Column("messages", sa.Text),  # JSON list; since version 2
     sa.Column("case_group", sa.Text),  # since version 3
+    sa.Column(
+        "position", sa.Integer, nullable=False, server_default=sa.text("0")
+    ),  # since version 4
+    sa.Column("metrics", sa.Text),  # JSON object; since version 4
+    sa.Index("trial_position", "run", "suite", "position"),  # the order in which they are read
+)
+
+case_content = sa.Table(  # since version 4
+    "case_content",
+    metadata,
+    sa.Column("key", sa.String(64), primary_key=True),  # trial.case_key
+    sa.Column("inputs", sa.Text, nullable=False),  # JSON
+    sa.Column("expected", sa.Text),  # JSON; NULL where nothing is expected
 )
 
 schema_version = sa.Table(
     "schema_version", metadata, sa.Column("version", sa.Integer, nullable=False)
 )
 
-STEPS: Mapping[int, sa.TextClause] = {
-    2: sa.text("ALTER TABLE trial ADD COLUMN messages TEXT"),
-    3: sa.text("ALTER TABLE trial ADD COLUMN case_group TEXT"),
+STEPS: Mapping[int, tuple[str, ...]] = {
+    2: ("ALTER TABLE trial ADD COLUMN messages TEXT",),
+    3: ("ALTER TABLE trial ADD COLUMN case_group TEXT",),
+    4: (
+        "ALTER TABLE trial ADD COLUMN position INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE trial ADD COLUMN metrics TEXT",
+        "CREATE INDEX trial_position ON trial (run, suite, position)",
+        "CREATE TABLE case_content (key VARCHAR(64) NOT NULL PRIMARY KEY, "
+        "inputs TEXT NOT NULL, expected TEXT)",
+    ),
 }
 """What makes a store of version n out of one of version n - 1. Add to it; never change it."""
 
@@ -97,7 +118,8 @@ def migrate(connection: sa.Connection) -> None:
             "name another store"
         )
     for version in range(found + 1, VERSION + 1):
-        connection.execute(STEPS[version])
+        for statement in STEPS[version]:
+            connection.execute(sa.text(statement))
     connection.execute(schema_version.update().values(version=VERSION))
 
 

@@ -6,9 +6,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from .database import RunStore
-from .rows import Record, trial_row
+from .rows import Record, content_row, trial_row
 
 __all__ = ("StoreWriter",)
+
+Row = Mapping[str, Any]
+Waiting = tuple[Row, Row | None, asyncio.Future[None]]
+"""A trial's row, that of its case's content where it brings one, and who waits for it."""
 
 
 class StoreWriter:
@@ -19,14 +23,14 @@ class StoreWriter:
 
     ```python
     async with StoreWriter(store, run.id) as writer:
-        await writer.add(Record(suite="triage", case_key=key, result=result))
+        await writer.add(Record(suite="triage", result=result))
     ```
     """
 
     def __init__(self, store: RunStore, run_id: str) -> None:
         self._store = store
         self._run_id = run_id
-        self._waiting: list[tuple[Mapping[str, Any], asyncio.Future[None]]] = []
+        self._waiting: list[Waiting] = []
         self._writing: asyncio.Task[None] | None = None
 
     async def add(self, record: Record) -> None:
@@ -39,7 +43,7 @@ class StoreWriter:
         """
         row = trial_row(self._run_id, record, self._store.now().isoformat())
         committed = asyncio.get_running_loop().create_future()
-        self._waiting.append((row, committed))
+        self._waiting.append((row, content_row(record), committed))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
         await committed
@@ -68,14 +72,16 @@ class StoreWriter:
         finally:
             self._writing = None
 
-    async def _commit(self, batch: list[tuple[Mapping[str, Any], asyncio.Future[None]]]) -> None:
+    async def _commit(self, batch: list[Waiting]) -> None:
+        trials = [row for row, _, _ in batch]
+        contents = [row for _, row, _ in batch if row is not None]
         try:
-            await asyncio.to_thread(self._store.insert, [row for row, _ in batch])
+            await asyncio.to_thread(self._store.insert, trials, contents)
         except Exception as e:  # each caller is told: none of these trials is in the store
-            for _, committed in batch:
+            for _, _, committed in batch:
                 if not committed.done():
                     committed.set_exception(e)
         else:
-            for _, committed in batch:
+            for _, _, committed in batch:
                 if not committed.done():
                     committed.set_result(None)
