@@ -79,11 +79,15 @@ def sign_flip_p(scores: NDArray[np.float64]) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted for their number (Holm, Scand. J. Statist. 6, 1979)."""
-    if not p_values:
-        return []
-    tests = import_module("statsmodels.stats.multitest")
-    return [float(p) for p in tests.multipletests(list(p_values), method="holm")[1]]
+    """Return p-values adjusted for their number (Holm, Scand. J. Statist. 6, 1979).
+
+    Not by statsmodels, whose `multipletests` collects garbage at every call: up to 0.2 s each.
+    """
+    p = np.array(p_values, dtype=np.float64)
+    order = p.argsort()
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    return [float(value) for value in np.minimum(adjusted, 1.0)]
 
 
 def _sum(scores: NDArray[np.float64], axis: int) -> Any:
