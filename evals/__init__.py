@@ -1,4 +1,4 @@
-"""Suites, checks, and the runner that scores agents with them.
+"""Suites, checks, and the engine that scores agents with them.
 
 The names below are imported when first used: this package is also home to a pytest plugin and a
 command line, which must start fast.
@@ -9,37 +9,53 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .checks import Check, MaxRequests, MaxSeconds, verdict
+    from .engine import evaluate
     from .outcome import Failure, Outcome, TrialResult, Unscored
-    from .report import CheckSummary, SuiteReport
+    from .plugin import Evaluate
+    from .report import CheckSummary, SuiteReport, Totals
     from .rubric import Rubric
-    from .runner import evaluate
-    from .suite import Suite, Trial, plain
+    from .scorecard import Scorecard
+    from .store.database import RunStore
+    from .suite import Suite, Trial, plain, task_of
+    from .verdicts import Gate, compare, gate
 
 __all__ = (
     "Check",
     "CheckSummary",
+    "Evaluate",
     "Failure",
+    "Gate",
     "MaxRequests",
     "MaxSeconds",
     "Outcome",
     "Rubric",
+    "RunStore",
+    "Scorecard",
     "Suite",
     "SuiteReport",
+    "Totals",
     "Trial",
     "TrialResult",
     "Unscored",
+    "compare",
     "evaluate",
+    "gate",
     "plain",
+    "task_of",
     "verdict",
 )
 
 _HOME = {
     "checks": ("Check", "MaxRequests", "MaxSeconds", "verdict"),
+    "engine": ("evaluate",),
+    "plugin": ("Evaluate",),
     "outcome": ("Failure", "Outcome", "TrialResult", "Unscored"),
-    "report": ("CheckSummary", "SuiteReport"),
+    "report": ("CheckSummary", "SuiteReport", "Totals"),
     "rubric": ("Rubric",),
-    "runner": ("evaluate",),
-    "suite": ("Suite", "Trial", "plain"),
+    "scorecard": ("Scorecard",),
+    "store.database": ("RunStore",),
+    "suite": ("Suite", "Trial", "plain", "task_of"),
+    "verdicts": ("Gate", "compare", "gate"),
 }
 
 

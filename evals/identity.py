@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence, Set
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -37,6 +37,7 @@ __all__ = (
     "commit",
     "content_hash",
     "dataset_hash",
+    "numbered",
     "package_versions",
 )
 
@@ -86,15 +87,17 @@ def case_key(case: AnyCase) -> str:
     )
 
 
-def case_keys(cases: Sequence[AnyCase]) -> list[str]:
+def case_keys(cases: Iterable[AnyCase]) -> list[str]:
     """Return every case's key, in order; cases of equal content are numbered `<key>-2`, `-3`."""
+    return list(numbered(map(case_key, cases)))
+
+
+def numbered(keys: Iterable[str]) -> Iterator[str]:
+    """Tell equal keys apart: the second becomes `<key>-2`."""
     seen = Counter[str]()
-    keys: list[str] = []
-    for case in cases:
-        key = case_key(case)
+    for key in keys:
         seen[key] += 1
-        keys.append(key if seen[key] == 1 else f"{key}-{seen[key]}")
-    return keys
+        yield key if seen[key] == 1 else f"{key}-{seen[key]}"
 
 
 def dataset_hash(keys: Iterable[str]) -> str:

@@ -1,23 +1,29 @@
 """What a suite's run came to: plain data, for terminals, files and gates."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from array import array
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import nan
 from typing import Any
 
-from ..deps.models import Models
-from .outcome import TrialResult
+from .outcome import Outcome, Status, TrialResult
 from .statistics.estimates import Estimate, mean_interval
 from .statistics.trials import UNIT, Trials
-from .suite import Suite
 
 __all__ = (
     "CheckSummary",
     "SuiteReport",
+    "Tally",
+    "Totals",
     "estimate_of",
     "summarise",
     "trials_by_check",
     "trials_of",
 )
+
+MAX_FAILURES = 5
+"""Crashed trials that a tally keeps as examples; the results have them all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,130 +62,262 @@ class CheckSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Totals:
+    """What all trials of a suite add up to.
+
+    Attributes:
+        replayed: Trials of which every model response came from a recording.
+        errors: Trials whose task crashed.
+        provider_errors: Of these, those that a provider failed.
+        cost: US dollars; None where the price of a request is unknown.
+        judge_requests: Requests of judges, which are in no other figure.
+        judge_cost: US dollars of those whose price is known.
+    """
+
+    cases: int = 0
+    trials: int = 0
+    replayed: int = 0
+    errors: int = 0
+    provider_errors: int = 0
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: float | None = 0.0
+    judge_requests: int = 0
+    judge_cost: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class SuiteReport:
     """One suite's run.
 
     Attributes:
         model: What answered, in words; a baseline is said to be "not an LLM".
+        failures: The first crashed trials.
+        results: Every trial. Of a stored run they are read from the store when they are asked for.
         seconds: Wall time.
-        cost: US dollars; None where the price of a request is unknown.
+        dataset: The hash of the dataset, where it is known.
+        tally: The numbers behind `checks`.
     """
 
     suite: str
     about: str
     model: str
     checks: tuple[CheckSummary, ...]
-    results: tuple[TrialResult, ...]
+    totals: Totals
+    failures: tuple[TrialResult, ...]
+    results: Sequence[TrialResult]
     seconds: float
+    dataset: str = ""
+    tally: "Tally" = field(repr=False, compare=False)
 
     @classmethod
     def of(
         cls,
-        suite: Suite[Any, Any],
-        models: Models,
         results: Sequence[TrialResult],
-        seconds: float,
+        *,
+        suite: str,
+        model: str,
+        about: str = "",
+        thresholds: Mapping[str, float] | None = None,
+        seconds: float = 0.0,
+        tally: "Tally | None" = None,
+        dataset: str = "",
     ) -> "SuiteReport":
-        """Sum up results."""
+        """Sum up results; `tally`, if given, has them already."""
+        tally = tally or Tally(results)
         return cls(
-            suite=suite.name,
-            about=suite.about,
-            model=models.describe(),
-            checks=tuple(summarise(results, suite.thresholds)),
-            results=tuple(results),
+            suite=suite,
+            about=about,
+            model=model,
+            checks=tuple(tally.summaries(thresholds or {})),
+            totals=tally.totals(),
+            failures=tuple(tally.failures),
+            results=results,
             seconds=seconds,
+            dataset=dataset,
+            tally=tally,
         )
-
-    @property
-    def cases(self) -> int:
-        return len({result.case for result in self.results})
-
-    @property
-    def failures(self) -> tuple[TrialResult, ...]:
-        """Trials whose task crashed."""
-        return tuple(result for result in self.results if result.failure is not None)
-
-    @property
-    def provider_failed(self) -> bool:
-        return any(r.failure and r.failure.kind == "provider" for r in self.results)
-
-    @property
-    def requests(self) -> int:
-        return sum(result.requests for result in self.results)
-
-    @property
-    def cost(self) -> float | None:
-        costs = [result.cost for result in self.results if result.requests]
-        return None if None in costs else sum(cost for cost in costs if cost is not None)
 
     @property
     def ok(self) -> bool:
         """Whether every check meets its threshold."""
         return all(check.ok for check in self.checks)
 
+    def trials(self) -> dict[str, Trials]:
+        """Return each check's values for statistics; cases are known by their content."""
+        return {check: self.tally.trials(check, by_key=True) for check in self.tally.checks}
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything, each trial included, as plain data."""
+        shown = ("suite", "about", "model", "dataset", "checks", "totals", "seconds")
+        return {name: getattr(self, name) for name in shown} | {"results": list(self.results)}
+
+
+class Tally:
+    """Adds results up as they come. It keeps their numbers, not their outputs.
+
+    So a run of any length needs some hundred bytes a case here, whatever its agents write.
+    """
+
+    def __init__(self, results: Iterable[TrialResult] = ()) -> None:
+        self.failures: list[TrialResult] = []
+        self._index: dict[str, int] = {}
+        self._keys: list[str] = []
+        self._groups: list[str | None] = []
+        self._columns: dict[str, _Column] = {}
+        self._crashed = array("l")
+        self._counts = Counter[str]()
+        self._cost: float | None = 0.0
+        self._judge_cost = 0.0
+        for result in results:
+            self.add(result)
+
+    def add(self, result: TrialResult) -> None:
+        """Add one trial."""
+        case = self._case(result)
+        for outcome in result.outcomes:
+            if outcome.check not in self._columns:
+                self._columns[outcome.check] = _Column()
+            self._columns[outcome.check].add(case, outcome)
+        if result.failure is not None:
+            self._crashed.append(case)
+            self._counts["provider_errors"] += result.failure.kind == "provider"
+            if len(self.failures) < MAX_FAILURES:
+                self.failures.append(result)
+        self._count(result)
+
+    def totals(self) -> Totals:
+        """Return what everything added so far comes to."""
+        counts = {name: self._counts[name] for name in _COUNTED}
+        return Totals(
+            cases=len(self._index),
+            errors=len(self._crashed),
+            cost=self._cost,
+            judge_cost=self._judge_cost,
+            **counts,
+        )
+
+    def summaries(self, thresholds: Mapping[str, float]) -> list[CheckSummary]:
+        """Return a summary per check, in the order in which checks first spoke.
+
+        A check that has a threshold and never spoke is shown, not forgotten.
+        """
+        checks = [*dict.fromkeys([*self._columns, *thresholds])]
+        if not checks and self._crashed:
+            checks = ["completed"]  # nothing ran at all: still a figure, and it is 0
+        return [self._summary(check, thresholds.get(check, 1.0)) for check in checks]
+
+    @property
+    def checks(self) -> tuple[str, ...]:
+        """The checks that spoke."""
+        return tuple(self._columns) or (("completed",) if self._crashed else ())
+
+    def trials(self, check: str, *, by_key: bool = False) -> Trials:
+        """Gather a check's values for statistics.
+
+        A crash is 0 for every check, except for one that never said a value: a judge that never
+        spoke gets no mean out of crashes alone. Trials to which the check does not apply are left
+        out.
+
+        Args:
+            check: Its name.
+            by_key: Know cases by their content rather than by their name.
+        """
+        column = self._columns.get(check, _Column())
+        cases, values = [*column.cases], [*column.values]
+        if not values or any(value == value for value in values):
+            cases += self._crashed
+            values += [0.0] * len(self._crashed)
+        names = self._keys if by_key else list(self._index)
+        grouped = any(self._groups[case] for case in set(cases))
+        return Trials.of(
+            [names[case] for case in cases],
+            values,
+            [self._groups[case] or names[case] for case in cases] if grouped else None,
+        )
+
+    def _case(self, result: TrialResult) -> int:
+        if result.case not in self._index:
+            self._index[result.case] = len(self._index)
+            self._keys.append(result.key or result.case)
+            self._groups.append(result.group)
+        return self._index[result.case]
+
+    def _count(self, result: TrialResult) -> None:
+        counts = self._counts
+        counts["trials"] += 1
+        counts["replayed"] += result.replayed
+        counts["requests"] += result.requests
+        counts["input_tokens"] += result.input_tokens
+        counts["output_tokens"] += result.output_tokens
+        counts["judge_requests"] += int(result.metrics.get("judge_requests", 0))
+        self._judge_cost += result.metrics.get("judge_cost", 0.0)
+        if result.requests:
+            known = self._cost is not None and result.cost is not None
+            self._cost = (self._cost or 0.0) + (result.cost or 0.0) if known else None
+
+    def _summary(self, check: str, threshold: float) -> CheckSummary:
+        statuses = self._columns[check].statuses if check in self._columns else Counter[Status]()
+        estimate = estimate_of(self.trials(check))
+        return CheckSummary(
+            check=check,
+            mean=estimate.mean,
+            low=estimate.low,
+            high=estimate.high,
+            passed=statuses["pass"],
+            failed=statuses["fail"],
+            scored=statuses["pass"] + statuses["fail"] + statuses["score"],
+            unscored=statuses["unscored"],
+            errors=len(self._crashed),
+            threshold=threshold,
+        )
+
+
+_COUNTED = (
+    "trials",
+    "replayed",
+    "provider_errors",
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "judge_requests",
+)
+
+
+class _Column:
+    """One check's values: flat arrays of numbers, NaN where it could not say."""
+
+    def __init__(self) -> None:
+        self.cases = array("l")
+        self.values = array("d")
+        self.statuses = Counter[Status]()
+
+    def add(self, case: int, outcome: Outcome) -> None:
+        self.cases.append(case)
+        self.values.append(nan if outcome.value is None else outcome.value)
+        self.statuses[outcome.status] += 1
+
 
 def summarise(
     results: Iterable[TrialResult], thresholds: Mapping[str, float]
 ) -> list[CheckSummary]:
     """Return a summary per check, in the order in which checks first spoke."""
-    results = list(results)
-    # A check that never spoke is shown, not forgotten.
-    checks = dict.fromkeys([*_checks(results, thresholds)])
-    return [_summary(results, check, thresholds.get(check, 1.0)) for check in checks]
+    return Tally(results).summaries(thresholds)
 
 
-def trials_by_check(results: Iterable[TrialResult]) -> dict[str, Trials]:
-    """Gather every check's values for statistics; see `trials_of`."""
-    results = list(results)
-    return {check: trials_of(results, check) for check in dict.fromkeys(_checks(results, ()))}
-
-
-def _checks(results: Sequence[TrialResult], expected: Iterable[str]) -> Iterator[str]:
-    """Yield the checks that spoke and those expected to, some of them more than once."""
-    spoke = [outcome.check for result in results for outcome in result.outcomes]
-    yield from spoke
-    yield from expected
-    if not spoke and not expected and any(result.failure for result in results):
-        yield "completed"  # nothing ran at all: still a figure, and it is 0
+def trials_by_check(results: Iterable[TrialResult], *, by_key: bool = False) -> dict[str, Trials]:
+    """Gather every check's values for statistics; see `Tally.trials`."""
+    tally = Tally(results)
+    return {check: tally.trials(check, by_key=by_key) for check in tally.checks}
 
 
 def trials_of(results: Iterable[TrialResult], check: str) -> Trials:
-    """Gather a check's values for statistics.
-
-    A crash is 0 for every check, except for one that never said a value: a judge that never spoke
-    gets no mean out of crashes alone. Trials to which the check does not apply are left out.
-    """
-    results = list(results)
-    said = [(r, o.value) for r in results for o in r.outcomes if o.check == check]
-    if not said or any(value is not None for _, value in said):
-        said += [(result, 0.0) for result in results if result.failure is not None]
-    grouped = any(result.group for result, _ in said)
-    return Trials.of(
-        [result.case for result, _ in said],
-        [value for _, value in said],
-        [result.group or result.case for result, _ in said] if grouped else None,
-    )
+    """Gather one check's values for statistics; see `Tally.trials`."""
+    return Tally(results).trials(check)
 
 
 def estimate_of(trials: Trials) -> Estimate:
     """Return the mean and its interval; scores outside [0, 1] have no known bounds."""
     unit = all(0 <= value <= 1 for values in trials.values for value in values)
     return mean_interval(trials, UNIT if unit else None)
-
-
-def _summary(results: Sequence[TrialResult], check: str, threshold: float) -> CheckSummary:
-    outcomes = [o for result in results for o in result.outcomes if o.check == check]
-    statuses = [outcome.status for outcome in outcomes]
-    estimate = estimate_of(trials_of(results, check))
-    return CheckSummary(
-        check=check,
-        mean=estimate.mean,
-        low=estimate.low,
-        high=estimate.high,
-        passed=statuses.count("pass"),
-        failed=statuses.count("fail"),
-        scored=sum(outcome.value is not None for outcome in outcomes),
-        unscored=statuses.count("unscored"),
-        errors=sum(result.failure is not None for result in results),
-        threshold=threshold,
-    )

@@ -1,28 +1,31 @@
-"""Run suites. The unit of work is `(case, trial) -> result`; whoever schedules it knows no more."""
+"""Run one trial: the task, its checks, and what came of them. Who schedules it is in `engine`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from time import perf_counter
 from typing import Any, TypeVar
 
 from opentelemetry import trace
+from opentelemetry.trace import StatusCode
 from pydantic_ai.exceptions import AgentRunError
-from pydantic_evals import Case
 from pydantic_evals.evaluators import (
     EvaluationReason,
     Evaluator,
     EvaluatorContext,
     EvaluatorOutput,
 )
-from pydantic_evals.otel import SpanTreeRecordingError
+from pydantic_evals.otel import SpanTree, SpanTreeRecordingError
+
+# Not exported, but the one way to the span tree that span-based evaluators are written against.
+from pydantic_evals.otel._context_subtree import context_subtree
 
 from ..deps.errors import ConfigError, InputError, provider_fault
-from ..deps.models import Models
+from .cases import Unit, group_of, tags_of
+from .env import TrialEnv
 from .outcome import Failure, FailureKind, Outcome, TrialResult, Unscored
-from .report import SuiteReport
 from .suite import CaseMeta, Suite, Trial
 
-__all__ = ("TRIAL", "evaluate", "run_trial", "schedule")
+__all__ = ("TRIAL", "run_trial", "schedule")
 
 TRIAL = "assay.trial"
 """Where a check finds the trial it judges: `ctx.attributes[TRIAL]`."""
@@ -30,55 +33,9 @@ TRIAL = "assay.trial"
 _tracer = trace.get_tracer("assay")  # does nothing until a service or the CLI configures a provider
 
 UnitT = TypeVar("UnitT")
-AnyCase = Case[Any, Any, CaseMeta]
-
-
-async def evaluate(
-    suite: Suite[Any, Any],
-    *,
-    models: Models | None = None,
-    trials: int = 1,
-    max_concurrency: int = 10,
-    on_result: Callable[[TrialResult], Awaitable[None] | None] | None = None,
-    finished: Iterable[TrialResult] = (),
-    models_for: Callable[[str, int], Models] | None = None,
-) -> SuiteReport:
-    """Run every case of a suite `trials` times and return what came of it.
-
-    Args:
-        suite: What to run.
-        models: What model names mean; the embedded baselines by default.
-        trials: Executions per case.
-        max_concurrency: How many trials are under way at once.
-        on_result: Called, and awaited, with each result as it is finished.
-        finished: Results of an earlier, interrupted run: reported, and not run again.
-        models_for: From a case's name and the trial's number to that trial's own models, where
-            they differ from `models` by a wrapper, such as a recording.
-
-    Raises:
-        BadDataset: the cases cannot be read.
-        ConfigError: a model name or key is wrong; no result could be had from any case.
-    """
-    models = models or Models()
-    dataset = suite.dataset()
-    results = list(finished)
-    done = {(result.case, result.trial) for result in results}
-
-    async def unit(job: tuple[AnyCase, int]) -> None:
-        case, number = job
-        own = models_for(str(case.name), number) if models_for else models
-        result = await run_trial(suite, case, number, own, tuple(dataset.evaluators))
-        results.append(result)
-        if on_result is not None and (told := on_result(result)) is not None:
-            await told
-
-    started = perf_counter()
-    units = [job for job in _units(dataset.cases, trials) if (job[0].name, job[1]) not in done]
-    with _tracer.start_as_current_span(f"eval {suite.name}"):
-        await schedule(units, unit, max_concurrency)
-    order = {case.name: i for i, case in enumerate(dataset.cases)}
-    results.sort(key=lambda r: (order[r.case], r.trial))
-    return SuiteReport.of(suite, models, results, perf_counter() - started)
+Spans = SpanTree | SpanTreeRecordingError
+AnyContext = EvaluatorContext[Any, Any, CaseMeta]
+AnyEvaluator = Evaluator[Any, Any, Any]
 
 
 async def schedule(
@@ -101,42 +58,49 @@ async def schedule(
 
 async def run_trial(
     suite: Suite[Any, Any],
-    case: AnyCase,
-    number: int,
-    models: Models,
-    evaluators: tuple[Evaluator[Any, Any, Any], ...] = (),
+    unit: Unit,
+    env: TrialEnv,
+    evaluators: Iterable[AnyEvaluator] = (),
 ) -> TrialResult:
     """Run one case once and check its output. A crash is a result, unless nothing could run.
 
     Args:
         suite: The task and its checks.
-        case: The case; its own evaluators are run too.
-        number: Which trial this is, from 0.
-        models: What model names mean.
+        unit: The case and the trial's number; the case's own evaluators are run too.
+        env: What the trial runs in.
         evaluators: More checks, such as the dataset's own.
 
     Raises:
         ConfigError: a model name or key is wrong.
     """
-    trial = Trial(models=models)
-    name = str(case.name)
-    with _tracer.start_as_current_span(
-        f"case {name}", attributes={"assay.case": name, "assay.trial": number}
-    ) as span:
-        output, failure, seconds = await _attempt(suite, case, trial)
+    trial = Trial(models=env.models)
+    attributes: dict[str, str | int] = {
+        "assay.suite": suite.name,
+        "assay.case": unit.name,
+        "assay.trial": unit.trial,
+    }
+    metrics: dict[str, int | float] = {}
+    with _tracer.start_as_current_span(f"case {unit.name}", attributes=attributes) as span:
+        with context_subtree() as spans:
+            output, failure, seconds = await _attempt(suite, unit, trial)
+        seconds += env.latency
         outcomes: tuple[Outcome, ...] = ()
         if failure is None:
-            context = _context(case, output, trial, seconds)
-            checks = (*suite.checks, *evaluators, *case.evaluators)
+            context = _context(unit, output, trial, seconds, spans, metrics)
+            checks = (*suite.checks, *evaluators, *unit.case.evaluators)
             outcomes = tuple([o for check in checks for o in await _check(check, context)])
+        else:
+            span.set_status(StatusCode.ERROR, failure.type)
         trace_id = span.get_span_context().trace_id
-    usage, meta = trial.usage, case.metadata or {}
+    usage = trial.usage
     return TrialResult(
-        case=name,
-        trial=number,
-        model=models.describe(),
-        tags=tuple(map(str, meta.get("tags", ()))),
-        group=None if meta.get("group") is None else str(meta["group"]),
+        case=unit.name,
+        trial=unit.trial,
+        model=suite.answers(env.models),
+        tags=tags_of(unit.case),
+        group=group_of(unit.case),
+        position=unit.position,
+        key=unit.key,
         output=output,
         failure=failure,
         outcomes=outcomes,
@@ -146,22 +110,19 @@ async def run_trial(
         output_tokens=usage.output_tokens,
         cost=None if usage.cost is None else float(usage.cost),
         trace_id=f"{trace_id:032x}" if trace_id else None,
+        metrics=metrics,
+        replayed=env.replayed,
+        messages=env.messages,
     )
 
 
-def _units(cases: Iterable[AnyCase], trials: int) -> Iterator[tuple[AnyCase, int]]:
-    """Yield trial 0 of every case, then trial 1: a run cut short has seen most cases."""
-    cases = list(cases)
-    return ((case, number) for number in range(trials) for case in cases)
-
-
 async def _attempt(
-    suite: Suite[Any, Any], case: AnyCase, trial: Trial
+    suite: Suite[Any, Any], unit: Unit, trial: Trial
 ) -> tuple[Any, Failure | None, float]:
     """Return the output or the failure, and the seconds it took."""
     started = perf_counter()
     try:
-        output = await suite.task(case.inputs, trial)
+        output = await suite.task(unit.case.inputs, trial)
     except ConfigError:
         raise  # every case would fail alike: say it once
     except Exception as e:  # a crashed case is a result: it stays in the denominator
@@ -186,36 +147,61 @@ def _whose(error: BaseException) -> FailureKind:
 
 
 def _context(
-    case: AnyCase, output: Any, trial: Trial, seconds: float
-) -> EvaluatorContext[Any, Any, CaseMeta]:
-    usage = trial.usage
-    return EvaluatorContext(
+    unit: Unit,
+    output: Any,
+    trial: Trial,
+    seconds: float,
+    spans: Spans,
+    metrics: dict[str, int | float],
+) -> AnyContext:
+    """Return what checks see; what they add to `metrics` beside the usage is the trial's."""
+    usage, case = trial.usage, unit.case
+    context = EvaluatorContext(
         name=case.name,
         inputs=case.inputs,
         metadata=case.metadata,
         expected_output=case.expected_output,
         output=output,
         duration=seconds,
-        _span_tree=SpanTreeRecordingError("this runner does not record span trees"),
+        _span_tree=spans,
         attributes={TRIAL: trial},
-        metrics={"requests": usage.requests, "tokens": usage.total_tokens},
+        metrics=metrics,
     )
+    metrics.update(requests=usage.requests, tokens=usage.total_tokens)
+    return context
 
 
-async def _check(
-    check: Evaluator[Any, Any, Any], context: EvaluatorContext[Any, Any, CaseMeta]
-) -> list[Outcome]:
-    """Run one check. One that cannot say, or that is itself broken, leaves the trial unscored."""
+async def _check(check: AnyEvaluator, context: AnyContext) -> list[Outcome]:
+    """Run one check, in a span of its own that says what it found."""
     name = check.get_default_evaluation_name()
+    with _tracer.start_as_current_span(f"check {name}") as span:
+        outcomes = await _outcomes(check, name, context)
+        if span.is_recording():
+            for outcome in outcomes:
+                said = outcome.status if outcome.value is None else outcome.value
+                span.set_attribute(f"assay.check.{outcome.check}", said)
+    return outcomes
+
+
+async def _outcomes(check: AnyEvaluator, name: str, context: AnyContext) -> list[Outcome]:
+    """Return what a check says. One that cannot, or is itself broken, leaves it unscored."""
     try:
         found = await check.evaluate_async(context)
     except ConfigError:
         raise  # a judge's name or key is wrong: say it once
     except Unscored as e:
         return [Outcome(name, "unscored", None, str(e))]
+    except SpanTreeRecordingError:
+        return [Outcome(name, "unscored", None, NO_SPANS)]
     except Exception as e:  # the check's failure, not the task's: shown, and counted as unscored
         return [Outcome(name, "unscored", None, f"the check crashed: {type(e).__name__}: {e}")]
     return [_outcome(key, value) for key, value in _named(found, name).items()]
+
+
+NO_SPANS = (
+    "it reads spans, and nothing records them; run with --trace, or call "
+    "logfire.configure(send_to_logfire=False) first"
+)
 
 
 def _named(found: EvaluatorOutput, name: str) -> Mapping[str, Any]:

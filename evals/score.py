@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
+from inspect import isfunction
 from pathlib import Path
 from typing import Any, TextIO, cast, get_type_hints
 
@@ -17,7 +18,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..deps.errors import BadDataset, InputError
 from ..deps.models import Models
+from .cases import Cases
 from .checks import MaxRequests, MaxSeconds
+from .env import TrialEnv
 from .outcome import TrialResult
 from .report import trials_by_check
 from .runner import run_trial
@@ -156,14 +159,14 @@ async def score_outputs(
     Raises:
         BadDataset: the file or the suite's cases cannot be read, or a case is not the suite's.
     """
-    dataset = suite.dataset()
-    cases = {str(case.name): case for case in dataset.cases}
+    known = Cases.of(suite)
+    units = {unit.name: unit for unit in known.units(1)}
     checks = tuple(c for c in suite.checks if not isinstance(c, (MaxRequests, MaxSeconds)))
     read = _reader(suite)
     results: list[TrialResult] = []
     for line, row, name, number in _trials_of(path, columns):
-        if name not in cases:
-            near = get_close_matches(name, cases, n=1)
+        if name not in units:
+            near = get_close_matches(name, units, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise BadDataset(
                 f"{_at(path, line, columns.case)}: {suite.name} has no case {name!r}{hint}"
@@ -174,8 +177,8 @@ async def score_outputs(
             return read(output)
 
         replayed = replace(suite, task=recorded, checks=checks)
-        evaluators = tuple(dataset.evaluators)
-        result = await run_trial(replayed, cases[name], number, Models(), evaluators)
+        unit = replace(units[name], trial=number)
+        result = await run_trial(replayed, unit, TrialEnv(models=Models()), known.evaluators)
         if columns.group is not None:
             result = replace(result, group=_name(path, line, row, columns.group))
         results.append(result)
@@ -300,7 +303,8 @@ def _at(path: Path, line: int, column: str) -> str:
 
 def _reader(suite: Suite[Any, Any]) -> Callable[[Any], Any]:
     """Return what reads a recorded output as the type that the suite's task returns."""
-    kind = get_type_hints(suite.task).get("return", Any)
+    task = getattr(suite.task, "__wrapped__", suite.task)
+    kind = get_type_hints(task).get("return", Any) if isfunction(task) else Any
     known = isinstance(kind, type) and kind is not str
     adapter = TypeAdapter[Any](kind if known else Any)
 

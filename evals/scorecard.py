@@ -1,22 +1,17 @@
 """Accepted results of a suite, kept in the repository: what a later run must be no worse than."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..deps.errors import BadDataset, ConfigError
-from .statistics.comparison import Comparison, compare, correct_for_many
+from .report import SuiteReport
 from .statistics.trials import Trials
 from .suite import Suite
 
-__all__ = ("MARGIN", "CheckValues", "Gate", "Scorecard", "compare_trials", "gate", "path_of")
-
-MARGIN = 0.05
-"""How much worse a mean may be and still be no worse, when nothing else is said."""
+__all__ = ("CheckValues", "Scorecard", "path_of")
 
 
 class CheckValues(BaseModel):
@@ -53,7 +48,26 @@ class Scorecard(BaseModel):
     model: str
     run: str
     accepted: datetime
+    dataset: str = ""
     checks: dict[str, CheckValues]
+
+    @classmethod
+    def of(cls, report: SuiteReport, *, run: str, accepted: datetime) -> "Scorecard":
+        """Accept what a run came to.
+
+        Args:
+            report: One of its suites.
+            run: The run's id.
+            accepted: When.
+        """
+        return cls(
+            suite=report.suite,
+            model=report.model,
+            run=run,
+            accepted=accepted,
+            dataset=report.dataset,
+            checks={check: CheckValues.of(found) for check, found in report.trials().items()},
+        )
 
     @classmethod
     def read(cls, path: Path) -> "Scorecard":
@@ -85,60 +99,12 @@ class Scorecard(BaseModel):
         return {check: values.trials() for check, values in self.checks.items()}
 
 
-@dataclass(frozen=True)
-class Gate:
-    """Whether a run may pass, and the comparisons that say why."""
-
-    suite: str
-    comparisons: tuple[Comparison, ...]
-    ok: bool
-
-
 def path_of(suite: Suite[Any, Any]) -> Path:
-    """Return where a suite's scorecard is kept: beside its cases."""
-    return suite.path.with_name("scorecard.json")
+    """Return where a suite's scorecard is kept: beside its cases.
 
-
-def compare_trials(
-    reference: Mapping[str, Trials], run: Mapping[str, Trials], margin: float = MARGIN
-) -> tuple[Comparison, ...]:
-    """Compare the checks that both sides have, corrected together for being several."""
-    return correct_for_many(
-        compare(reference[check], run[check], margin=margin, name=check)
-        for check in reference
-        if check in run
-    )
-
-
-def gate(
-    suite: str,
-    reference: Mapping[str, Trials],
-    run: Mapping[str, Trials],
-    *,
-    margin: float = MARGIN,
-    inconclusive: Literal["pass", "fail"] = "pass",
-) -> Gate:
-    """Judge a run by a reference: a regression fails, no worse passes.
-
-    A run that is the same as its reference, trial by trial, passes however few cases it has.
-
-    Args:
-        suite: Its name.
-        reference: What was accepted, by check.
-        run: What came of the run, by check.
-        margin: How much worse a mean may be and still be no worse.
-        inconclusive: What becomes of a comparison that could not tell.
+    Raises:
+        ConfigError: its cases are in no file.
     """
-    comparisons = compare_trials(reference, run, margin)
-    bad = {"regressed"} if inconclusive == "pass" else {"regressed", "inconclusive"}
-    failed = [
-        one
-        for one in comparisons
-        if one.verdict in bad and not _same(reference[one.name], run[one.name])
-    ]
-    return Gate(suite=suite, comparisons=comparisons, ok=not failed)
-
-
-def _same(a: Trials, b: Trials) -> bool:
-    """Tell whether every case has the same values on both sides."""
-    return dict(zip(a.cases, a.values, strict=True)) == dict(zip(b.cases, b.values, strict=True))
+    if suite.path is None:
+        raise ConfigError(f"suite {suite.name!r} has no file of cases to keep a scorecard beside")
+    return suite.path.with_name("scorecard.json")

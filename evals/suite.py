@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import update_wrapper
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
-import yaml
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator
+from pydantic_ai import Agent
+from pydantic_ai.models import Model, infer_model
 from pydantic_ai.usage import RunUsage
 from pydantic_core import to_jsonable_python
 from pydantic_evals import Dataset
 from pydantic_evals.evaluators import Evaluator
 
-from ..deps.errors import BadDataset
-from ..deps.models import Models
+from ..deps.errors import ConfigError
+from ..deps.models import BASELINE, NOT_AN_LLM, Models, model_name
 
-__all__ = ("DATASETS", "CaseMeta", "Plain", "Suite", "Trial", "plain")
+__all__ = ("DATASETS", "CaseMeta", "Plain", "Suite", "Task", "Trial", "plain", "task_of")
 
 DATASETS = Path(__file__).parents[1] / "datasets"
 """Our own datasets, one folder an agent: the same path in a checkout and in a wheel."""
 
 InputsT = TypeVar("InputsT")
 OutputT = TypeVar("OutputT")
+InT = TypeVar("InT")  # of `Suite.of`, which does not know the class's own
+OutT = TypeVar("OutT")
+DepsT = TypeVar("DepsT")
 
 CaseMeta = dict[str, Any]
 """A case's metadata. `tags` (a list of str) is shown and can be selected by; `group` names what
@@ -46,6 +51,9 @@ class Trial:
     usage: RunUsage = field(default_factory=RunUsage)
 
 
+Task = Callable[[InputsT, Trial], Awaitable[OutputT]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Suite(Generic[InputsT, OutputT]):
     """A task, its cases, its checks, and what they must reach.
@@ -53,23 +61,52 @@ class Suite(Generic[InputsT, OutputT]):
     Args:
         name: The agent's name.
         about: What the agent does, in a few words.
-        task: From a case's inputs, and this trial's models and usage, to an output.
-            Wrap a plain `inputs -> output` function in `plain`.
-        path: The YAML file of cases, in pydantic-evals' format.
+        task: From a case's inputs, and this trial's models and usage, to an output. Wrap a plain
+            `inputs -> output` function in `plain`, a Pydantic AI agent in `task_of`.
+        path: The file of cases: YAML or JSON in pydantic-evals' format, or `.jsonl` with a case a
+            line, which is read as a stream. Give this and `types`, or `data`.
         types: The types of a case's inputs and of its expectation (often a smaller model than the
             output, for what the checks compare); cases are validated by them.
+        data: A dataset in memory, instead of a file.
         checks: Evaluators run on every output; a case may bring more of its own.
         thresholds: Check name to the mean it must reach over the whole dataset; 1 where not
             named. Judged and unscored checks never fail a run.
+        baseline: The non-LLM solver of the same cases, for the lift over it. Where the model name
+            `baseline` makes one of `task`, give `task` again.
     """
 
     name: str
-    about: str
-    task: Callable[[InputsT, Trial], Awaitable[OutputT]]
-    path: Path
-    types: tuple[type[InputsT], type[Any]]
+    about: str = ""
+    task: Task[InputsT, OutputT]
+    path: Path | None = None
+    types: tuple[type[InputsT], type[Any]] | None = None
+    data: Dataset[InputsT, Any, Any] | None = None
     checks: Sequence[Evaluator[Any, Any, Any]] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict[str, float])
+    baseline: Task[InputsT, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.data is None) == (self.path is None or self.types is None):
+            raise ConfigError(f"suite {self.name!r} needs either path and types, or data")
+
+    @staticmethod
+    def of(
+        dataset: Dataset[InT, Any, Any],
+        task: Callable[[InT], Awaitable[OutT]],
+        *,
+        name: str | None = None,
+        thresholds: Mapping[str, float] | None = None,
+    ) -> Suite[InT, OutT]:
+        """Pair a dataset of pydantic-evals, with its own evaluators, with any async function.
+
+        Args:
+            dataset: Its cases need names.
+            task: From a case's inputs to an output.
+            name: What the suite is called; the dataset's name, else the function's, by default.
+            thresholds: Check name to the mean it must reach.
+        """
+        called = str(name or dataset.name or getattr(task, "__name__", "task"))
+        return Suite(name=called, task=plain(task), data=dataset, thresholds=thresholds or {})
 
     def dataset(self) -> Dataset[InputsT, Any, CaseMeta]:
         """Read the cases.
@@ -77,24 +114,60 @@ class Suite(Generic[InputsT, OutputT]):
         Raises:
             BadDataset: the file is absent, not YAML, or its cases do not fit the types.
         """
-        try:
-            found = self._kind().from_file(self.path, custom_evaluator_types=self._custom())
-        except (OSError, ValueError, yaml.YAMLError, ExceptionGroup) as e:
-            raise BadDataset(f"cannot read the cases of {self.name!r}: {_why(e)}") from e
-        dataset = cast(Dataset[InputsT, Any, CaseMeta], found)
-        _refuse_unnamed_or_twice(self.path, [case.name for case in dataset.cases])
-        return dataset
+        from .cases import read_dataset
+
+        return read_dataset(self)
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON schema of the file of cases, for editors to check it by."""
-        return cast(dict[str, Any], self._kind().model_json_schema_with_evaluators(self._custom()))
+        return cast(dict[str, Any], self.kind().model_json_schema_with_evaluators(self.custom()))
 
-    def _kind(self) -> Any:
+    def with_baseline(self) -> Suite[InputsT, Any]:
+        """Return this suite with the non-LLM solver as its task.
+
+        Raises:
+            ConfigError: it has none.
+        """
+        if self.baseline is None:
+            raise ConfigError(f"suite {self.name!r} has no baseline; give it `baseline=`")
+        return replace(cast("Suite[InputsT, Any]", self), task=_OnBaseline(self.baseline))
+
+    def answers(self, models: Models) -> str:
+        """Return in words what answers in a run with these models."""
+        task: object = self.task
+        return task.describe(models) if isinstance(task, Described) else models.describe()
+
+    def kind(self) -> Any:
+        """Return the type of the dataset, with those of its cases."""
         # The subscript is evaluated at run time: that is how pydantic-evals learns the types.
-        return cast(Any, Dataset)[(*self.types, CaseMeta)]
+        return cast(Any, Dataset)[(*(self.types or (Any, Any)), CaseMeta)]
 
-    def _custom(self) -> list[type[Evaluator[Any, Any, Any]]]:
+    def custom(self) -> list[type[Evaluator[Any, Any, Any]]]:
+        """Return the evaluators that a file of cases may name beside pydantic-evals' own."""
         return list({type(check): None for check in self.checks})
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A task that knows better than the run's models what answers."""
+
+    def describe(self, models: Models) -> str:
+        """Return in words what answers."""
+        ...
+
+
+@dataclass(eq=False)
+class _Plain(Generic[InputsT, OutputT]):
+    task: Callable[[InputsT], Awaitable[OutputT]]
+
+    def __post_init__(self) -> None:
+        update_wrapper(self, self.task)
+
+    async def __call__(self, inputs: InputsT, trial: Trial) -> OutputT:
+        return await self.task(inputs)
+
+    def describe(self, models: Models) -> str:
+        return f"{getattr(self.task, '__name__', 'the task')}'s own"
 
 
 def plain(
@@ -104,27 +177,54 @@ def plain(
 
     Its requests and cost are unknown to the report, and `--model` does not reach it.
     """
-
-    async def run(inputs: InputsT, trial: Trial) -> OutputT:
-        return await task(inputs)
-
-    return run
+    return _Plain(task)
 
 
-def _refuse_unnamed_or_twice(path: Path, names: list[str | None]) -> None:
-    for name in names:
-        if not name:
-            raise BadDataset(f"{str(path)!r}: case {names.index(name) + 1} has no name; add one")
-        if names.count(name) > 1:
-            raise BadDataset(f"{str(path)!r}: {names.count(name)} cases are called {name!r}")
+@dataclass(frozen=True)
+class _AgentTask(Generic[DepsT, OutputT]):
+    agent: Agent[DepsT, OutputT]
+    deps: DepsT
+
+    async def __call__(self, inputs: str, trial: Trial) -> OutputT:
+        model = trial.models.wrapped(self._own()) if self._own_answers(trial.models) else None
+        model = model or trial.models.resolve(trial.models.default)
+        with self.agent.override(model=model):
+            return (await self.agent.run(inputs, deps=self.deps, usage=trial.usage)).output
+
+    def describe(self, models: Models) -> str:
+        return model_name(self._own()) if self._own_answers(models) else models.describe()
+
+    def _own_answers(self, models: Models) -> bool:
+        return models.default == BASELINE  # the run names no model
+
+    def _own(self) -> Model:
+        if self.agent.model is None:
+            name = self.agent.name
+            raise ConfigError(f"agent {name!r} has no model; name one: --model openai:gpt-5")
+        return infer_model(self.agent.model)
 
 
-def _why(error: BaseException) -> str:
-    """Say in a line what is wrong with a file and where."""
-    if isinstance(error, ExceptionGroup):
-        return "; ".join(_why(e) for e in cast("ExceptionGroup[Exception]", error).exceptions)
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        return f"{error.error_count()} problems, the first at {where}: {first['msg']}"
-    return str(error)
+def task_of(
+    agent: Agent[DepsT, OutputT], deps: DepsT
+) -> Callable[[str, Trial], Awaitable[OutputT]]:
+    """Make a suite's task of any Pydantic AI agent: a case's inputs are the prompt.
+
+    It answers with its own model, unless the run names one; recordings, budgets and usage reach it
+    either way.
+
+    Args:
+        agent: The agent.
+        deps: What it is run with.
+    """
+    return _AgentTask(agent, deps)
+
+
+@dataclass(frozen=True)
+class _OnBaseline(Generic[InputsT, OutputT]):
+    task: Task[InputsT, OutputT]
+
+    async def __call__(self, inputs: InputsT, trial: Trial) -> OutputT:
+        return await self.task(inputs, replace(trial, models=trial.models.using(BASELINE)))
+
+    def describe(self, models: Models) -> str:
+        return NOT_AN_LLM

@@ -17,7 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Typed AI agents that come with their proof.",
     epilog="Exit codes: 0 pass, 1 a threshold was missed or there is no answer, "
-    "2 wrong usage or configuration, 3 a provider failed. "
+    "2 wrong usage or configuration, 3 a provider failed, 4 a budget ended the run. "
     "Settings: ASSAY_MODEL, ASSAY_SMALL_MODEL, ASSAY_JUDGE_MODEL, ASSAY_BASE_URL, ASSAY_API_KEY, "
     "ASSAY_STORE, "
     "from the environment or .env.",
@@ -125,31 +125,72 @@ def eval_(
             "refresh: record anew",
         ),
     ] = "off",
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="WHAT",
+            help="compare with `baseline`, `scorecard` or a run "
+            "(default: an LLM with its baseline)",
+        ),
+    ] = None,
     gate: Annotated[
         bool,
-        typer.Option("--gate", help="judge by the accepted scorecard, not by thresholds"),
+        typer.Option(
+            "--gate",
+            help="let verdicts decide, not thresholds: by the scorecard, "
+            "if --against names nothing else",
+        ),
     ] = False,
     margin: MarginOption = 0.05,
     inconclusive: Annotated[
         Literal["pass", "fail"], typer.Option(help="what --gate makes of an open comparison")
     ] = "pass",
+    until_decided: Annotated[
+        bool,
+        typer.Option("--until-decided", help="stop as soon as every verdict is settled"),
+    ] = False,
+    aa: Annotated[
+        bool,
+        typer.Option("--aa", help="measure how often the gate fails although nothing has changed"),
+    ] = False,
+    max_usd: Annotated[
+        float | None, typer.Option("--max-usd", min=0, help="stop starting trials at this cost")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option("--max-tokens", min=1, help="... at so many tokens")
+    ] = None,
+    max_requests: Annotated[
+        int | None, typer.Option("--max-requests", min=1, help="... at so many model requests")
+    ] = None,
+    max_seconds: Annotated[
+        float | None, typer.Option("--max-seconds", min=0, help="... after so many seconds")
+    ] = None,
     store: StoreOption = ".assay/runs.db",
 ) -> None:
-    """Evaluate agents on their datasets, with every check; the run is kept in the store."""
+    """Evaluate agents on their datasets, with every check; the run is kept in the store.
+
+    An agent is one of ours, or a suite of yours: package.module:suite, path/to/file.py:suite.
+    """
+    from ...deps.budget import Budget
+    from ..experiment import Conditions
     from .eval import EvalOptions, evaluate_agents
 
-    options = EvalOptions(
-        trials=trials,
+    budget = Budget(usd=max_usd, tokens=max_tokens, requests=max_requests, seconds=max_seconds)
+    conditions = Conditions(
+        trials=max(trials, 2) if aa else trials,
         max_concurrency=max_concurrency,
-        json=json,
-        store=store,
-        resume=resume,
         replay=replay,
+        against=against,
         gate=gate,
         margin=margin,
         inconclusive=inconclusive,
+        until_decided=until_decided,
+        aa=aa,
+        budget=budget,
     )
-    evaluate_agents(names or [], model, trace, options)
+    options = EvalOptions(model=model, trace=trace, json=json, store=store, resume=resume)
+    evaluate_agents(names or [], conditions, options)
 
 
 @app.command()

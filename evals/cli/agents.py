@@ -6,12 +6,11 @@ from pydantic_core import to_json
 from rich.table import Table
 
 from ...deps.models import Models
+from ..engine import evaluate
 from ..report import SuiteReport
-from ..runner import evaluate
-from ..stored import AnySuite, OnResult
 from ..suites import NAMES, load
-from .door import out, wait_for
-from .eval import with_progress
+from .door import err, out, wait_for
+from .progress import RunProgress
 
 __all__ = ("list_agents",)
 
@@ -21,13 +20,7 @@ def list_agents(score: bool, json: bool) -> None:
     reports: dict[str, SuiteReport] = {}
     if score:
         baselines = Models()
-        suites = [load(name) for name in NAMES]
-
-        async def one(suite: AnySuite, on_result: OnResult) -> SuiteReport:
-            return await evaluate(suite, models=baselines, on_result=on_result)
-
-        found = wait_for(with_progress(suites, 1, one), baselines)
-        reports = {report.suite: report for report in found}
+        reports = wait_for(_scored(baselines), baselines)
     rows = [_row(name, reports.get(name)) for name in NAMES]
     if json:
         sys.stdout.write(to_json(rows, indent=2).decode() + "\n")
@@ -38,6 +31,16 @@ def list_agents(score: bool, json: bool) -> None:
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
     out().print(table)
+
+
+async def _scored(models: Models) -> dict[str, SuiteReport]:
+    reports: dict[str, SuiteReport] = {}
+    with RunProgress(err()) as progress:
+        for suite in map(load, NAMES):
+            progress.start(suite.name, len(suite.dataset().cases))
+            reports[suite.name] = await evaluate(suite, models=models, on_result=progress.advance)
+            progress.finish()
+    return reports
 
 
 def _row(name: str, report: SuiteReport | None) -> dict[str, str | int]:

@@ -46,7 +46,7 @@ def run_book(
         style=style,
         issues=SQLiteIssues(options.out / "issues.db"),
     )
-    say_model(models)
+    say_model(models.describe())
     review = wait_for(book.run(chapters, deps), models)
     review = review.model_copy(update={"errors": {**unread, **review.errors}})
     book.write_reports(review, options.out)

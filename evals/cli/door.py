@@ -21,7 +21,7 @@ __all__ = ("PASS", "explain", "out", "read_text", "say_model", "start", "wait_fo
 
 T = TypeVar("T")
 
-PASS, FAILED, USAGE, PROVIDER = range(4)
+PASS, FAILED, USAGE, PROVIDER, BUDGET = range(5)
 """Exit codes."""
 
 INTERRUPTED = 130
@@ -74,9 +74,8 @@ def wait_for(work: Coroutine[Any, Any, T], models: Models) -> T:
     return asyncio.run(closing())
 
 
-def say_model(models: Models) -> None:
+def say_model(said: str) -> None:
     """Tell on stderr, once, what answers."""
-    said = models.describe()
     hint = " (choose one with --model or ASSAY_MODEL)" if said.startswith(NOT_AN_LLM) else ""
     err().print(f"model: {said}{hint}", style="dim", markup=False, soft_wrap=True)
 

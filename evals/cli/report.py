@@ -1,93 +1,118 @@
 """`assay report`: a run as a page, as JUnit XML, or as Markdown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...deps.errors import ConfigError
-from ..identity import case_keys
-from ..report import SuiteReport
+from ..differences import Difference, differences
 from ..reports.html import render
 from ..reports.junit import junit
 from ..reports.markdown import markdown_summary
 from ..reports.page import Case, CaseKey, RunInfo, page_of
-from ..reports.views import Reference, Verdict
-from ..scorecard import compare_trials
+from ..reports.views import Reference
+from ..runs import StoredResults, report_of
 from ..store.database import RunStore
 from ..store.rows import Run
-from ..stored import AnySuite, report_of, stored_trials
-from ..suites import load
 from .door import out
+from .runs import BASELINE, against, baseline_of
 
 __all__ = ("write_report",)
 
 
-def write_report(url: str, name: str, against: str | None, path: Path, margin: float) -> None:
+def write_report(url: str, name: str, other: str | None, path: Path, margin: float) -> None:
     """Write a run's report; the file's ending says which: .html, .xml (JUnit) or .md.
+
+    Args:
+        url: The store.
+        name: The run.
+        other: The run to compare it with.
+        path: The file.
+        margin: How much worse a mean may be and still be no worse.
 
     Raises:
         ConfigError: the ending is none of these, or the file cannot be written.
     """
+    if path.suffix not in (".html", ".xml", ".md"):
+        raise ConfigError(f"{str(path)!r} should end in .html, .xml (JUnit) or .md")
     store = RunStore(url)
     run = store.run(name)
-    suites = [load(suite) for suite in run.suites]
-    reports = [report_of(store, run, suite) for suite in suites]
-    reference = _reference(store, store.run(against), run, suites, margin) if against else None
-    if path.suffix == ".xml":
-        text = junit(reports)
-    elif path.suffix == ".md":
-        text = markdown_summary(reports, reference=reference)
-    elif path.suffix == ".html":
-        cases = dict(pair for suite in suites for pair in _cases(store, run, suite))
-        page = page_of(reports, cases, reference=reference, run=_info(run), title=f"Run {run.id}")
-        text = render(page)
-    else:
-        raise ConfigError(f"{str(path)!r} should end in .html, .xml (JUnit) or .md")
+    before = store.run(other) if other else None
+    found = differences(store, before, run, margin=margin) if before else []
+    text = _text(store, run, before, found, path.suffix, margin)
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as e:
         raise ConfigError(f"cannot write {str(path)!r}: {e}") from e
-    out().print(f"wrote {path}", markup=False)
+    out().print(f"wrote {path}", markup=False, soft_wrap=True)
+    for note in _notes(found):
+        out().print(f"  {note}", markup=False, soft_wrap=True)
+
+
+def _text(
+    store: RunStore,
+    run: Run,
+    before: Run | None,
+    found: Sequence[Difference],
+    suffix: str,
+    margin: float,
+) -> str:
+    reports = [report_of(store, run, suite) for suite in run.suites]
+    reference = baseline = None
+    if before is not None:
+        label = f"run {before.id} ({before.model})"
+        reference = _reference(store, before, run, found, label, lift=False)
+    if (baselines := baseline_of(store, run)) is not None:
+        lifts = differences(store, baselines, run, margin=margin)
+        baseline = _reference(store, baselines, run, lifts, BASELINE, lift=True)
+    if suffix == ".xml":
+        return junit(reports, reference=reference, baseline=baseline)
+    if suffix == ".md":
+        text = markdown_summary(reports, reference=reference, baseline=baseline)
+        return text + _as_code(_notes(found))
+    page = page_of(
+        reports,
+        dict(pair for suite in run.suites for pair in _cases(store, run, suite)),
+        reference=reference,
+        baseline=baseline,
+        run=_info(run, found),
+        title=f"Run {run.id}",
+    )
+    return render(page)
 
 
 def _reference(
-    store: RunStore, before: Run, run: Run, suites: list[AnySuite], margin: float
+    store: RunStore, before: Run, run: Run, found: Sequence[Difference], label: str, lift: bool
 ) -> Reference:
     """Return what `before` says of the cases that both runs have, unchanged."""
-    common = [suite for suite in suites if suite.name in before.suites]
-    verdicts = {
-        (suite.name, one.name): Verdict.of(one)
-        for suite in common
-        for one in compare_trials(
-            stored_trials(store, before, suite.name),
-            stored_trials(store, run, suite.name),
-            margin,
-        )
-    }
-    reports = tuple(_unchanged(store, before, run, suite) for suite in common)
-    return Reference(label=f"run {before.id}", reports=reports, verdicts=verdicts)
+    reports = [
+        report_of(store, before, one.suite, {key for key, _ in store.done(run.id, one.suite)})
+        for one in found
+    ]
+    said = {one.suite: against(one, label, lift=lift) for one in found}
+    # Without a suite in common there is no label to be had from them.
+    return replace(Reference.of(said, reports), label=label)
 
 
-def _unchanged(store: RunStore, before: Run, run: Run, suite: AnySuite) -> SuiteReport:
-    """Return an earlier run's report of the cases that are still the same."""
-    return report_of(store, before, suite, _keys(store, run, suite))
+def _cases(store: RunStore, run: Run, suite: str) -> Iterator[tuple[CaseKey, Case]]:
+    """Yield what each case of a run asks and expects, as the store has it."""
+    names = {result.key: result.case for result in StoredResults(store, run, suite).figures()}
+    for key, content in store.contents(run.id, suite):
+        yield (suite, names[key]), Case(inputs=content.inputs, expected=content.expected)
 
 
-def _keys(store: RunStore, run: Run, suite: AnySuite) -> set[str]:
-    """Return the keys of the cases that a run has results of."""
-    return {key for key, _ in store.done(run.id, suite.name)}
+def _as_code(notes: Iterable[str]) -> str:
+    """Return notes as code, which Markdown takes as it is: names in them may hold anything."""
+    lines = [" ".join(note.split()).replace("`", "'") for note in notes]
+    return "\n".join(["", "```text", *lines, "```", ""]) if lines else ""
 
 
-def _cases(store: RunStore, run: Run, suite: AnySuite) -> Iterator[tuple[CaseKey, Case]]:
-    """Yield what the dataset says of each case that has not changed since the run."""
-    ran = _keys(store, run, suite)
-    cases = suite.dataset().cases
-    for case, key in zip(cases, case_keys(cases), strict=True):
-        if key in ran:
-            known = Case(inputs=case.inputs, expected=case.expected_output)
-            yield (suite.name, str(case.name)), known
+def _info(run: Run, found: Sequence[Difference]) -> RunInfo:
+    stopped = str(run.identity.get("stopped", "")) if run.status == "stopped" else ""
+    info = RunInfo.of(run, stopped=stopped)
+    said = {f"comparison of {one.suite}": ". ".join(one.notes) for one in found}
+    return replace(info, facts={**said, **info.facts})
 
 
-def _info(run: Run) -> RunInfo:
-    facts = {name: str(version) for name, version in run.identity.get("packages", {}).items()}
-    commit = run.identity.get("commit")
-    return RunInfo(id=run.id, created=run.created, commit=commit, facts=facts)
+def _notes(found: Sequence[Difference]) -> Iterator[str]:
+    return (f"{one.suite}: {note}" for one in found for note in one.notes)

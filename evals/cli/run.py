@@ -30,7 +30,7 @@ def run_agent(
         raise typer.Exit(run_book(*_texts(words, files), models, json, options))
     work = runner(name, models, options)
     texts, unread = _texts(words, files)
-    say_model(models)
+    say_model(models.describe())
     results, code = wait_for(_run_each(work, texts, unread), models)
     _show(results, json)
     raise typer.Exit(code)

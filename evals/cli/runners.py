@@ -56,7 +56,7 @@ def runner(name: str, models: Models, options: Options) -> Callable[[str], Await
     if name == "desk":
         whole = desk.Deps(models=models, taxonomy=_taxonomy(options), style=style_guide(options))
         return lambda text: desk.run(text, whole)
-    if suite.types[0] is not str:
+    if suite.types is None or suite.types[0] is not str:
         raise ConfigError(f"{name!r} does not take a bare text; call it from Python")
     return lambda text: suite.task(text, Trial(models=models))
 

@@ -1,7 +1,7 @@
-"""`assay runs`, `show`, `diff` and `prune`: what the store keeps, and what changed."""
+"""`assay runs`, `show`, `diff`, `accept` and `prune`: what the store keeps, and what changed."""
 
 import sys
-from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from pydantic_core import to_json
@@ -11,16 +11,29 @@ from rich.table import Table
 
 from ...deps.base import utc_now
 from ...deps.errors import ConfigError
-from ..scorecard import CheckValues, Scorecard, compare_trials, path_of
-from ..statistics.comparison import Comparison
-from ..store.database import RunStore
+from ..differences import Difference, differences
+from ..report import SuiteReport
+from ..runs import report_of, where_of
+from ..scorecard import Scorecard, path_of
+from ..store.database import RunStore, UnknownRun
 from ..store.rows import Run
-from ..stored import report_of, stored_trials
 from ..suites import load
-from .door import out
-from .tables import suite_table, total_table
+from .door import err, out
+from .tables import Against, print_comparisons, suite_table, total_table
 
-__all__ = ("accept_run", "diff_runs", "list_runs", "print_comparisons", "prune_runs", "show_run")
+__all__ = (
+    "BASELINE",
+    "accept_run",
+    "against",
+    "baseline_of",
+    "diff_runs",
+    "list_runs",
+    "prune_runs",
+    "show_run",
+)
+
+BASELINE = "the baseline"
+"""What the run of the baselines is called where a run is compared with it."""
 
 MAX_FAILED = 10
 """Failed cases named under `assay show`; its JSON has them all."""
@@ -41,7 +54,15 @@ def list_runs(url: str, limit: int, json: bool) -> None:
     for one in found:
         cost = "-" if one.cost is None else f"${one.cost:.4f}"
         names = ", ".join(one.run.suites)
-        cells = (one.run.id, one.run.status, one.run.model, names, one.finished, one.failed, cost)
+        cells = (
+            one.run.id,
+            one.run.status,
+            one.run.model,
+            names,
+            one.finished,
+            one.failed,
+            cost,
+        )
         table.add_row(*(escape(str(cell)) for cell in cells))
     out().print(table)
 
@@ -50,40 +71,37 @@ def show_run(url: str, name: str, json: bool) -> None:
     """Show what a run came to."""
     store = RunStore(url)
     run = store.run(name)
-    reports = [report_of(store, run, load(suite)) for suite in run.suites]
+    reports = [report_of(store, run, suite) for suite in run.suites]
     if json:
-        _print_json({"run": run, "reports": reports})
+        _print_json({"run": run, "reports": [report.as_json() for report in reports]})
         return
+    baseline = baseline_of(store, run)
+    lifts = differences(store, baseline, run) if baseline else []
+    lift = {one.suite: against(one, BASELINE, lift=True) for one in lifts}
     console = out()
     for report in reports:
-        console.print(suite_table(report))
-        failed = [result for result in report.results if not result.ok and not result.failure]
-        for result in failed[:MAX_FAILED]:
-            why = "; ".join(f"{o.check}: {o.reason}" for o in result.outcomes if o.status == "fail")
-            console.print(f"  {result.case} #{result.trial}: {why}", markup=False, soft_wrap=True)
-        if len(failed) > MAX_FAILED:
-            console.print(f"  and {len(failed) - MAX_FAILED} more; --json has them")
+        console.print(suite_table(report, lift.get(report.suite)))
+        _print_failed(console, report)
     console.print(total_table(reports))
-    console.print(f"{run.id}: {run.status}, {run.model}, begun {run.created:%Y-%m-%d %H:%M} UTC")
+    begun = f"begun {run.created:%Y-%m-%d %H:%M} UTC"
+    console.print(f"{run.id}: {_status(run)}, {run.model}, {begun}", markup=False, soft_wrap=True)
 
 
 def diff_runs(url: str, a: str, b: str, margin: float, json: bool) -> None:
     """Compare run b with run a on the cases that both have, unchanged."""
     store = RunStore(url)
     left, right = store.run(a), store.run(b)
-    found = {
-        name: compare_trials(
-            stored_trials(store, left, name), stored_trials(store, right, name), margin
-        )
-        for name in _common(left, right)
-    }
+    found = differences(store, left, right, margin=margin)
     if json:
-        _print_json({"a": left, "b": right, "suites": found})
+        _print_json({"a": left, "b": right, "suites": {one.suite: one for one in found}})
         return
     console = out()
-    console.print(f"{left.id} ({left.model})  ->  {right.id} ({right.model})", markup=False)
-    for name, comparisons in found.items():
-        print_comparisons(console, name, comparisons)
+    said = f"{left.id} ({left.model})  ->  {right.id} ({right.model})"
+    console.print(said, markup=False, soft_wrap=True)
+    for one in found:
+        print_comparisons(console, one.suite, one.comparisons, one.resources)
+        for note in one.notes:
+            console.print(f"  {note}", markup=False, soft_wrap=True)
     if not found:
         console.print("these runs have no agent in common")
 
@@ -91,23 +109,26 @@ def diff_runs(url: str, a: str, b: str, margin: float, json: bool) -> None:
 def accept_run(url: str, name: str, agent: str) -> None:
     """Write what a run came to as the agent's scorecard.
 
+    Args:
+        url: The store.
+        name: The run.
+        agent: The suite's name, or the place where it is found.
+
     Raises:
         ConfigError: the run has nothing of this agent.
     """
-    store, suite = RunStore(url), load(agent)
+    store = RunStore(url)
     run = store.run(name)
-    trials = stored_trials(store, run, agent)
-    if not trials:
+    suite = load(where_of(run, agent))
+    report = report_of(store, run, suite.name)
+    if not report.totals.trials:
         raise ConfigError(f"run {run.id} has no trials of {agent!r}; `assay runs` lists what has")
-    card = Scorecard(
-        suite=agent,
-        model=run.model,
-        run=run.id,
-        accepted=utc_now(),
-        checks={check: CheckValues.of(values) for check, values in trials.items()},
-    )
-    card.write(path_of(suite))
-    out().print(f"wrote {path_of(suite)}; review its diff and commit it", markup=False)
+    if run.status != "done":
+        said = f"run {run.id} is {_status(run)}: only what it has is accepted"
+        err().print(said, markup=False, soft_wrap=True)
+    path = path_of(suite)
+    Scorecard.of(report, run=run.id, accepted=utc_now()).write(path)
+    out().print(f"wrote {path}; review its diff and commit it", markup=False, soft_wrap=True)
 
 
 def prune_runs(url: str, keep: int) -> None:
@@ -118,45 +139,38 @@ def prune_runs(url: str, keep: int) -> None:
     out().print(f"deleted {len(gone)} runs")
 
 
-def _common(a: Run, b: Run) -> Iterator[str]:
-    return (name for name in a.suites if name in b.suites)
+def baseline_of(store: RunStore, run: Run) -> Run | None:
+    """Return the run of the baselines that a run was begun with; say so if it is gone."""
+    name = run.options.get("baseline")
+    if not name:
+        return None
+    try:
+        return store.run(name)
+    except UnknownRun:
+        said = f"the run of the baselines, {name}, has been deleted: no lift is shown"
+        err().print(said, markup=False, soft_wrap=True)
+        return None
 
 
-def print_comparisons(console: Console, name: str, comparisons: tuple[Comparison, ...]) -> None:
-    """Print a suite's comparisons as a table, and each verdict's sentence."""
-    console.print(_table(name, comparisons))
-    for one in comparisons:
-        console.print(f"  {one.why}", markup=False, soft_wrap=True)
+def against(found: Difference, label: str, *, lift: bool = False) -> Against:
+    """Return a comparison as tables and reports show it."""
+    return Against(label=label, comparisons=found.comparisons, resources=found.resources, lift=lift)
 
 
-def _table(name: str, comparisons: tuple[Comparison, ...]) -> Table:
-    table = Table(title=name, title_justify="left")
-    table.add_column("check", no_wrap=True)
-    for heading in ("before", "after", "difference", "95%", "detectable", "cases"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for one in comparisons:
-        table.add_row(
-            escape(one.name),
-            _number(one.mean_a),
-            _number(one.mean_b),
-            _number(one.difference, "+.3f"),
-            "-" if one.low is None else f"{one.low:+.3f}…{one.high:+.3f}",
-            _number(one.mde),
-            _cases(one),
-            one.verdict,
-        )
-    return table
+def _print_failed(console: Console, report: SuiteReport) -> None:
+    """Print the first trials that failed a check; crashed ones stand under the table."""
+    failed = (result for result in report.results if not result.ok and not result.failure)
+    for result in islice(failed, MAX_FAILED):
+        why = "; ".join(f"{o.check}: {o.reason}" for o in result.outcomes if o.status == "fail")
+        console.print(f"  {result.case} #{result.trial}: {why}", markup=False, soft_wrap=True)
+    if more := sum(1 for _ in failed):
+        console.print(f"  and {more} more; --json has them")
 
 
-def _cases(one: Comparison) -> str:
-    """Say how many cases were compared, and how many only one side has."""
-    alone = one.only_a + one.only_b
-    return f"{one.n_cases} (+{alone} apart)" if alone else str(one.n_cases)
-
-
-def _number(value: float | None, form: str = ".3f") -> str:
-    return "-" if value is None else format(value, form)
+def _status(run: Run) -> str:
+    """Return how a run ended; why, if it ended itself."""
+    why = run.identity.get("stopped")
+    return f"stopped ({why})" if run.status == "stopped" and why else run.status
 
 
 def _print_json(value: Any) -> None:

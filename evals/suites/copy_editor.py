@@ -159,6 +159,7 @@ suite = Suite(
     name="copy_editor",
     about="mark what a copy editor would, each issue at its exact place",
     task=task,
+    baseline=task,
     path=FOLDER / "cases.yaml",
     types=(str, Expected),
     checks=(IssuePrecision(), IssueRecall(), Suggestions(), SpansExact(), MaxSeconds(60)),

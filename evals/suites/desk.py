@@ -155,6 +155,7 @@ suite = Suite(
     name="desk",
     about="take a message as far as it can go by itself, else hand it to a person",
     task=task,
+    baseline=task,
     path=DATASETS / "desk" / "cases.yaml",
     types=(Incoming, Expected),
     checks=(

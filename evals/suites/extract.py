@@ -233,6 +233,7 @@ suite = Suite(
     name="extract",
     about="fill a model from a text, with a verbatim quote for every field",
     task=task,
+    baseline=task,
     path=DATASETS / "extract" / "cases.yaml",
     types=(Inputs, Expected),
     checks=(Fields(), QuotesVerbatim(), NotFoundRight(), MaxRequests(4), MaxSeconds(60)),

@@ -79,6 +79,7 @@ suite = Suite(
     name="triage",
     about="sort a message into a label of a taxonomy, or none",
     task=task,
+    baseline=task,
     path=FOLDER / "cases.yaml",
     types=(str, Expected),
     checks=(LabelEquals(), AbstainsRightly(), UrgencyInRange(), MaxRequests(4), MaxSeconds(30)),

@@ -1,7 +1,6 @@
 """Runs that last: kept as they go, resumed without paying twice, compared by content."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
@@ -13,10 +12,10 @@ from typing import Any
 import pytest
 
 from assay.deps import Models, ProviderError
-from assay.evals import Suite, TrialResult, plain
+from assay.evals import Suite, TrialResult, evaluate, plain
+from assay.evals.runs import begin, marked, report_of
 from assay.evals.store.database import RunStore
 from assay.evals.store.rows import Run
-from assay.evals.stored import begin, evaluate_stored, marked, report_of, stored_trials
 
 CASES = "cases:\n" + "".join(
     f"- {{name: c{i}, inputs: '{i}', expected_output: '{i}'}}\n" for i in range(8)
@@ -40,11 +39,11 @@ async def test_a_resumed_run_does_only_what_is_missing(tmp_path: Path) -> None:
         return text
 
     store, suite = RunStore(tmp_path / "runs.db"), suite_of(tmp_path, echo)
-    run = begin(store, [suite], models=Models(), trials=2, model=None)
+    run = begin(store, [suite], models=Models(), trials=2)
 
     async def evaluation() -> None:
         with marked(store, run):
-            await evaluate_stored(store, run, suite, models=Models(), max_concurrency=1)
+            await evaluate(suite, store=store, run=run, trials=2, max_concurrency=1)
 
     running = asyncio.create_task(evaluation())
     with pytest.raises(asyncio.CancelledError):
@@ -57,8 +56,8 @@ async def test_a_resumed_run_does_only_what_is_missing(tmp_path: Path) -> None:
 
     heard: list[TrialResult] = []
     with marked(store, run):
-        report = await evaluate_stored(
-            store, run, suite_of(tmp_path, again), models=Models(), on_result=heard.append
+        report = await evaluate(
+            suite_of(tmp_path, again), store=store, run=run, trials=2, on_result=heard.append
         )
     assert len(asked) == 16
     assert len(heard) == 11
@@ -67,7 +66,7 @@ async def test_a_resumed_run_does_only_what_is_missing(tmp_path: Path) -> None:
     ]
     assert report.checks[0].mean == 1
     assert store.run(run.id).status == "done"
-    assert report_of(store, run, suite).checks == report.checks
+    assert report_of(store, run, suite.name).checks == report.checks
 
 
 async def test_what_a_provider_failed_is_run_again(tmp_path: Path) -> None:
@@ -79,12 +78,12 @@ async def test_what_a_provider_failed_is_run_again(tmp_path: Path) -> None:
         return text
 
     store, suite = RunStore(tmp_path / "runs.db"), suite_of(tmp_path, echo)
-    run = begin(store, [suite], models=Models(), trials=1, model=None)
-    first = await evaluate_stored(store, run, suite, models=Models())
-    assert len(first.failures) == 3
+    run = begin(store, [suite], models=Models())
+    first = await evaluate(suite, store=store, run=run)
+    assert first.totals.errors == 3
     down = False
     heard: list[TrialResult] = []
-    second = await evaluate_stored(store, run, suite, models=Models(), on_result=heard.append)
+    second = await evaluate(suite, store=store, run=run, on_result=heard.append)
     assert sorted(result.case for result in heard) == ["c1", "c2", "c3"]
     assert second.checks[0].mean == 1
 
@@ -97,10 +96,10 @@ async def test_a_changed_case_is_another_case(tmp_path: Path) -> None:
     runs: list[Run] = []
     for text in (CASES, CASES.replace("inputs: '3'", "inputs: 'x'")):
         suite = suite_of(tmp_path, echo, text)
-        run = begin(store, [suite], models=Models(), trials=1, model=None)
-        await evaluate_stored(store, run, suite, models=Models())
+        run = begin(store, [suite], models=Models())
+        await evaluate(suite, store=store, run=run)
         runs.append(run)
-    before, after = (stored_trials(store, run, "echo")["EqualsExpected"] for run in runs)
+    before, after = (report_of(store, run, "echo").trials()["EqualsExpected"] for run in runs)
     assert len(set(before.cases) & set(after.cases)) == 7
     datasets = [store.run(run.id).identity["datasets"]["echo"] for run in runs]
     assert datasets[0] != datasets[1]
@@ -113,7 +112,8 @@ sys.path.append({tests!r})
 from assay.deps import Models
 from assay.evals import Suite, plain
 from assay.evals.store.database import RunStore
-from assay.evals.stored import begin, evaluate_stored
+from assay.evals.engine import evaluate
+from assay.evals.runs import begin
 
 folder = Path({folder!r})
 
@@ -126,9 +126,9 @@ async def echo(text):
 suite = Suite(name="echo", about="", task=plain(echo), path=folder / "cases.yaml", types=(str, str))
 store = RunStore(folder / "runs.db")
 found = store.list_runs(1)
-run = found[0].run if found else begin(store, [suite], models=Models(), trials=2, model=None)
+run = found[0].run if found else begin(store, [suite], models=Models(), trials=2)
 print("ready", flush=True)
-report = asyncio.run(evaluate_stored(store, run, suite, models=Models(), max_concurrency=4))
+report = asyncio.run(evaluate(suite, store=store, run=run, trials=2, max_concurrency=4))
 print(len(report.results), report.checks[0].mean, flush=True)
 """
 
@@ -153,8 +153,8 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     assert done.stdout.split() == ["ready", "200", "1.0"], done.stderr
     store = RunStore(tmp_path / "runs.db")
     run = store.run()
-    pairs = [(record.case_key, record.result.trial) for record in store.results(run.id)]
+    pairs = [(record.result.key, record.result.trial) for record in store.results(run.id)]
     assert len(pairs) == len(set(pairs)) == 200
     asked = (tmp_path / "asked.txt").read_text().split()
     assert len(asked) <= 200 + 2 * 8  # what was in flight, and what its commit had not reached
-    assert json.dumps(run.identity["datasets"])
+    assert run.identity["datasets"]["echo"]

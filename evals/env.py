@@ -1,0 +1,95 @@
+"""What one trial runs in: its models, wrapped in whatever the run needs around them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from pydantic_ai.models import Model
+
+from ..deps.models import Models
+from .cases import Unit
+from .identity import Observer
+from .replay.recordings import Recordings
+from .replay.tape import Mode, Replay, Tape
+from .suite import Suite
+from .transcript import Transcript
+
+__all__ = ("RECORDINGS", "Env", "TrialEnv", "Wrap")
+
+RECORDINGS = Path(".assay/replay")
+"""Where recordings are kept when nothing else is said, from the working directory."""
+
+Wrap = Callable[[Model], Model]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialEnv:
+    """What one trial runs in; afterwards it tells what passed through it."""
+
+    models: Models
+    tape: Tape | None = None
+    transcript: Transcript | None = None
+
+    @property
+    def latency(self) -> float:
+        """Seconds that replayed responses took when they were recorded."""
+        return 0.0 if self.tape is None else self.tape.latency
+
+    @property
+    def replayed(self) -> bool:
+        """Whether there were responses, and all of them came from a recording."""
+        return self.tape is not None and self.tape.all_replayed
+
+    @property
+    def messages(self) -> Sequence[dict[str, Any]] | None:
+        """The conversations as JSON data."""
+        return None if self.transcript is None else self.transcript.messages
+
+
+@dataclass(frozen=True, kw_only=True)
+class Env:
+    """Makes each trial of a suite an environment of its own.
+
+    Args:
+        suite: Whose trials.
+        models: What model names mean.
+        replay: Whether responses are recorded and replayed.
+        folder: Where recordings are kept.
+        shared: Wrappers that all trials have in common, such as a limiter and a budget's meter.
+    """
+
+    suite: Suite[Any, Any]
+    models: Models
+    replay: Mode = "off"
+    folder: Path = RECORDINGS
+    shared: tuple[Wrap, ...] = ()
+    observer: Observer = field(default_factory=Observer)
+
+    def of(self, unit: Unit) -> TrialEnv:
+        """Return the environment of one trial.
+
+        From the provider outwards: what all trials share, the tape, the transcript. What is
+        replayed so takes no slot and no budget, and is in the transcript all the same.
+        """
+        tape = None if self.replay == "off" else self._replays().tape(unit.name, unit.trial)
+        transcript = Transcript(secrets=self._secrets())
+        around: list[Wrap] = [*self.models.wrap, *self.shared]
+        around += [transcript] if tape is None else [tape, transcript]
+        if unit.position == unit.trial == 0:
+            around.append(self.observer)  # one trial shows what the agents ask with
+        models = replace(self.models, wrap=tuple(around))
+        return TrialEnv(models=models, tape=tape, transcript=transcript)
+
+    def _secrets(self) -> tuple[SecretStr, ...]:
+        return (self.models.endpoint.api_key,) if self.models.endpoint else ()
+
+    def _replays(self) -> Replay:
+        path = self.suite.path
+        return Replay(
+            mode=self.replay,
+            write=Recordings(self.folder / self.suite.name),
+            read=() if path is None else (Recordings(path.parent / "replay"),),
+            secrets=self._secrets(),
+        )
