@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from assay.evals.outcome import Failure, Outcome, TrialResult
-from assay.evals.report import SuiteReport, summarise
+from assay.evals.report import SuiteReport
 from assay.evals.reports.page import Case, CaseKey, Page, RunInfo, page_of
 from assay.evals.reports.views import Reference, Verdict
 
@@ -34,12 +34,12 @@ def result(case: str, *outcomes: Outcome, trial: int = 0, **more: Any) -> TrialR
 
 
 def suite_report(*results: TrialResult, name: str = "triage", **thresholds: float) -> SuiteReport:
-    return SuiteReport(
+    return SuiteReport.of(
+        results,
         suite=name,
         about="sort a message",
         model="baseline, not an LLM",
-        checks=tuple(summarise(results, thresholds)),
-        results=results,
+        thresholds=thresholds,
         seconds=1.5,
     )
 
@@ -58,28 +58,63 @@ def hostile_page() -> Page:
     cases: dict[CaseKey, Case] = {}
     for i, text in enumerate(HOSTILE):
         name = f"{i} {text}"
-        outcomes = (failed(text, text), Outcome(BAD, "score", 0.5, text))
-        results.append(
-            result(name, *outcomes, output={text: [text]}, tags=(text, BAD), trace_id=text)
-        )
+        outcomes = (failed(text, text), Outcome(BAD, "score", 0.5, text), flips(BAD + text, i))
+        messages = hostile_messages(i, text)
+        more: dict[str, Any] = {
+            "tags": (text, BAD),
+            "trace_id": text,
+            "messages": messages,
+            "replayed": True,
+        }
+        results.append(result(name, *outcomes, output={text: [text]}, **more))
+        results.append(result(name, flips(BAD + text, i + 1), trial=1))
         failure = Failure(type=text, message=text, kind="bug")
-        results.append(result(name, trial=1, failure=failure, tags=(text,)))
-        messages = [
-            {"kind": text, "parts": [{"part_kind": text, "tool_name": text, "args": text}]},
-            {"parts": [{"part_kind": "tool-call", "tool_name": BAD, "args": f'["{i}"'}, text]},
-            {"role": text, "content": text},
-        ]
-        cases[BAD, name] = Case(inputs=text, expected={text: BAD}, messages={0: messages})
-    report = replace(suite_report(*results, name=BAD), about=BAD, model=BAD)
-    verdicts = {(BAD, check.check): Verdict(word=BAD, why=BAD) for check in report.checks}
-    costs = {BAD: Verdict(word=BAD, why=BAD)}
-    reference = Reference(
-        label=BAD, reports=(report,), verdicts=verdicts, costs=costs, latencies=costs
-    )
-    run = RunInfo(id=BAD, commit=BAD, facts={BAD: BAD})
+        results.append(result(name, trial=2, failure=failure, tags=(text,)))
+        cases[BAD, name] = Case(inputs=text, expected={text: BAD})
+    report = replace(suite_report(*results, name=BAD), about=BAD, model=BAD, dataset=BAD)
+    said = Verdict(word=BAD, why=BAD, before=0.5, after=0.4, difference=-0.1, low=-0.2, high=0.0)
+    verdicts = {(BAD, check.check): said for check in report.checks}
+    told = {BAD: said}
+    sides = [
+        Reference(
+            label=BAD,
+            reports=(report,),
+            verdicts=verdicts,
+            costs=told,
+            latencies=told,
+            tokens=told,
+            lift=lift,
+        )
+        for lift in (False, True)
+    ]
+    run = RunInfo(id=BAD, commit=BAD, dirty=True, stopped=BAD, facts={BAD: BAD})
     return page_of(
-        [report], cases, reference=reference, title=BAD, run=run, trace_url=f"javascript:{BAD}"
+        [report],
+        cases,
+        reference=sides[0],
+        baseline=sides[1],
+        title=BAD,
+        run=run,
+        trace_url=f"javascript:{BAD}",
     )
+
+
+def hostile_messages(i: int, text: str) -> list[dict[str, Any]]:
+    return [
+        {"kind": text, "parts": [{"part_kind": text, "tool_name": text, "args": text}]},
+        {"parts": [{"part_kind": "tool-call", "tool_name": BAD, "args": f'["{i}"'}, text]},
+        {"run_id": text, "agent_name": text, "parts": [{"part_kind": "text", "content": text}]},
+        {
+            "run_id": BAD,
+            "model_name": text,
+            "parts": [{"part_kind": "tool-return", "outcome": text, "content": text}],
+        },
+        {"role": text, "content": text},
+    ]
+
+
+def flips(check: str, i: int) -> Outcome:
+    return Outcome(check, "fail" if i % 2 else "pass", float(i % 2 == 0), check)
 
 
 class Reader(HTMLParser):

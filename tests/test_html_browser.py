@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -101,3 +102,45 @@ def test_a_case_shows_what_differs(dom: Callable[..., str]) -> None:
     assert "not so" in shown
     assert "<title>a b/ü · Evaluation report</title>" in shown
     assert "No such case" in dom(render(page), "#case/triage/%E0%A4%A")
+
+
+def test_runs_stand_one_after_another_under_headings(dom: Callable[..., str]) -> None:
+    messages: list[dict[str, Any]] = [
+        {
+            "run_id": "r-1",
+            "parts": [{"part_kind": "user-prompt", "content": "hello"}],
+        },
+        {
+            "run_id": "r-1",
+            "model_name": "m-5",
+            "parts": [
+                {"part_kind": "thinking", "content": "hm"},
+                {"part_kind": "tool-call", "tool_name": "look", "args": '{"word":"card"}'},
+            ],
+        },
+        {
+            "run_id": "r-1",
+            "parts": [
+                {
+                    "part_kind": "tool-return",
+                    "tool_name": "look",
+                    "content": [],
+                    "outcome": "failed",
+                }
+            ],
+        },
+        {"run_id": "judge-1", "parts": [{"part_kind": "text", "content": "fine"}]},
+    ]
+    page = page_of([suite_report(result("a", failed(), messages=messages))], {})
+    shown = dom(render(page), "#case/triage/a")
+    assert re.findall(r"<h5>(.*?)</h5>", shown) == ["Run 1 of 2", "Run 2 of 2"]
+    titles = re.findall(r'<li[^>]*><div><strong dir="auto">(.*?)</strong>', shown)
+    assert titles == [
+        "user",
+        "model, thinking",
+        "tool call: look",
+        "tool answer, failed: look",
+        "model",
+    ]
+    assert '"word": "card"' in shown
+    assert "m-5" in shown

@@ -3,21 +3,15 @@
 from xml.etree import ElementTree
 
 from assay.evals.outcome import Failure, Outcome, TrialResult
-from assay.evals.report import SuiteReport, summarise
+from assay.evals.report import SuiteReport
 from assay.evals.reports.junit import junit
+from assay.evals.reports.views import Reference, Verdict
 
 BAD = "<script>]]>&\"'\x00\x1b\ud83d\ufffe </testcase>"
 
 
 def report(*results: TrialResult) -> SuiteReport:
-    return SuiteReport(
-        suite=BAD,
-        about="",
-        model=BAD,
-        checks=tuple(summarise(results, {"label": 0.5})),
-        results=results,
-        seconds=2.0,
-    )
+    return SuiteReport.of(results, suite=BAD, model=BAD, thresholds={"label": 0.5}, seconds=2.0)
 
 
 def trial(case: str, *outcomes: Outcome, **more: Failure | int | float) -> TrialResult:
@@ -57,3 +51,18 @@ def test_cases_failures_and_errors() -> None:
 
 def test_no_suite_is_a_valid_file() -> None:
     assert ElementTree.fromstring(junit([])).get("tests") == "0"
+
+
+def test_comparisons_and_a_stop_are_properties() -> None:
+    found = report(trial("good", Outcome("label", "pass", 1.0)))
+    said = Verdict(word="regressed", why="by 0.1", difference=-0.1, low=-0.2, high=-0.05)
+    reference = Reference(
+        label="run a", verdicts={(BAD, "label"): said}, latencies={BAD: Verdict(word="no worse")}
+    )
+    text = junit([found], reference=reference, stopped="the budget is spent")
+    values = {p.get("name"): p.get("value") for p in ElementTree.fromstring(text).iter("property")}
+    assert values["check label, difference"] == (
+        "-0.100 (-0.200 to -0.050); compared with run a: regressed by 0.1"
+    )
+    assert values["latency (s) compared with run a"] == "no worse"
+    assert values["stopped"] == "the budget is spent"

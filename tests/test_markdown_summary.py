@@ -1,13 +1,12 @@
 """The Markdown summary, read as a reader does."""
 
 import re
-from typing import Any
 
 import pytest
 from markdown_it import MarkdownIt
 
 from assay.evals.outcome import Failure, Outcome, TrialResult
-from assay.evals.report import SuiteReport, summarise
+from assay.evals.report import SuiteReport
 from assay.evals.reports.markdown import markdown_summary
 from assay.evals.reports.views import Reference, Verdict
 
@@ -23,19 +22,12 @@ BAD = [
 ]
 
 
-def report(text: str, **more: Any) -> SuiteReport:
+def report(text: str) -> SuiteReport:
     results = (
         TrialResult(case=text, trial=0, model="m", outcomes=(Outcome(text, "fail", 0.0, text),)),
         TrialResult(case="crash", trial=0, model="m", failure=Failure("E", text, "bug")),
     )
-    return SuiteReport(
-        suite=text,
-        about=text,
-        model=text,
-        checks=tuple(summarise(results, {})),
-        results=results,
-        seconds=1.0,
-    )
+    return SuiteReport.of(results, suite=text, about=text, model=text, seconds=1.0)
 
 
 @pytest.mark.parametrize("text", BAD)
@@ -69,3 +61,27 @@ def test_figures_and_verdicts() -> None:
     verdicts = {("label", "label"): Verdict(word="regressed", why="by 0.2")}
     reference = Reference(label="main", reports=(report("label"),), verdicts=verdicts)
     assert "| regressed | by 0.2 |" in markdown_summary([report("label")], reference=reference)
+
+
+def test_a_reference_and_a_baseline_have_a_column_each() -> None:
+    said = Verdict(word="no worse", why="+0", difference=-0.01, low=-0.02, high=0.0)
+    less = Verdict(
+        word="does not beat the baseline", why="+0.010", difference=0.01, low=-0.03, high=0.05
+    )
+    cost = Verdict(word="regressed", why="$2 a trial, $1 before (+100%)")
+    sides = [
+        Reference(label=label, verdicts={("label", "label"): verdict}, costs=costs, lift=lift)
+        for label, verdict, costs, lift in (
+            ("run a", said, {"label": cost}, False),
+            ("the baseline", less, {}, True),
+        )
+    ]
+    text = markdown_summary(
+        [report("label")], reference=sides[0], baseline=sides[1], stopped="no money left"
+    )
+    assert "| threshold | difference | lift | verdict | why |" in text
+    assert "| -0.010 (-0.020 to +0.000) | +0.010 (-0.030 to +0.050) | no worse |" in text
+    assert "does not beat the baseline&#58; +0.010 |" in text
+    assert "Compared with run a; the baseline." in text
+    assert "**Stopped before all was done**: no money left" in text
+    assert "- cost (USD), compared with run a: regressed&#58; &#36;2 a trial" in text

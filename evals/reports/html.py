@@ -17,9 +17,13 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from .charts import HEIGHT, WIDTH, Histogram, Stack, histogram, interval
-from .page import Page, plain_data
-from .views import CheckView, SuiteView, dollars, number, seconds
+from ..resources import COST, LATENCY, TOKENS
+from .cases import Spent
+from .charts import HEIGHT, WIDTH, Histogram, Stack, curve, histogram, interval, shift
+from .page import Page
+from .plain import plain_data
+from .views import CheckView
+from .words import dollars, number, seconds, signed, span
 
 __all__ = ("embedded", "render")
 
@@ -46,9 +50,15 @@ def render(page: Page) -> str:
             height=HEIGHT,
             interval=interval,
             stack=Stack.of,
+            shift=shift,
+            span=span,
+            curve=curve,
             scores=_scores,
             latencies=_latencies,
             costs=_costs,
+            COST=COST,
+            LATENCY=LATENCY,
+            TOKENS=TOKENS,
         )
     )
 
@@ -68,7 +78,7 @@ def _data(page: Page) -> dict[str, Any]:
     url = page.trace_url
     head = {
         "title": page.title,
-        "reference": page.reference,
+        "reference": page.before,
         "suites": [suite.name for suite in page.suites],
         "checks": list(
             dict.fromkeys(check.name for suite in page.suites for check in suite.checks)
@@ -108,6 +118,7 @@ def _environment() -> Environment:
         finalize=_shown,
     )
     found.filters.update(number=number, dollars=dollars, seconds=seconds, query=_query)
+    found.filters.update(signed=signed)
     return found
 
 
@@ -133,11 +144,10 @@ def _scores(check: CheckView) -> Histogram | None:
     return histogram(means, "cases", lambda value: f"{value:.2g}", bounds=bounds, quantiles=False)
 
 
-def _latencies(suite: SuiteView) -> Histogram | None:
-    return histogram([result.duration for result in suite.report.results], "trials", seconds)
+def _latencies(spent: Spent) -> Histogram | None:
+    return histogram(spent.seconds, "trials", seconds)
 
 
-def _costs(suite: SuiteView) -> Histogram | None:
+def _costs(spent: Spent) -> Histogram | None:
     """Return what trials cost; None where no price is known or nothing cost anything."""
-    costs = [result.cost for result in suite.report.results if result.cost is not None]
-    return histogram(costs, "trials", dollars) if any(costs) else None
+    return histogram(spent.costs, "trials", dollars) if any(spent.costs) else None

@@ -1,45 +1,87 @@
 """A run as JUnit XML, which every CI system can show."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from xml.etree import ElementTree as Xml
 
 from ..outcome import TrialResult
 from ..report import CheckSummary, SuiteReport
+from .views import Reference, SuiteView, sides, suite_views
+from .words import Verdict, dollars, signed, span
 
 __all__ = ("junit",)
 
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def junit(reports: Iterable[SuiteReport]) -> str:
+def junit(
+    reports: Iterable[SuiteReport],
+    *,
+    reference: Reference | None = None,
+    baseline: Reference | None = None,
+    stopped: str = "",
+) -> str:
     """Return a test suite per suite and a test case per case, with the reasons of failures.
 
     A case fails when a check fails in any trial, and is an error when its task crashed. Checks'
-    means and thresholds are properties of the suite: they, and not the cases, decide a gate.
+    means, thresholds and comparisons are properties of the suite: they, and not the cases, decide
+    a gate.
+
+    Args:
+        reports: The run's suites.
+        reference: What they are compared with.
+        baseline: The non-LLM baseline, where they are compared with that as well.
+        stopped: Why the run ended before all was done; empty if it did not.
     """
-    reports = list(reports)
+    views = suite_views(reports, *sides(reference, baseline))
     root = Xml.Element("testsuites", {"name": "assay"})
-    for report in reports:
-        root.append(_suite(report))
+    for view in views:
+        root.append(_suite(view, stopped))
     for key in ("tests", "failures", "errors", "skipped"):
         root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
-    root.set("time", f"{sum(report.seconds for report in reports):.3f}")
+    root.set("time", f"{sum(view.report.seconds for view in views):.3f}")
     Xml.indent(root)
     text = Xml.tostring(root, encoding="unicode", short_empty_elements=True)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
 
 
-def _suite(report: SuiteReport) -> Xml.Element:
+@dataclass
+class _Case:
+    """What the trials of one case said, in lines."""
+
+    seconds: float = 0.0
+    kind: str = ""
+    crashed: list[str] = field(default_factory=list[str])
+    failed: list[str] = field(default_factory=list[str])
+    unscored: list[str] = field(default_factory=list[str])
+    scored: bool = False
+
+    def add(self, result: TrialResult) -> None:
+        self.seconds += result.duration
+        self.scored |= any(outcome.value is not None for outcome in result.outcomes)
+        at = f"trial {result.trial + 1}"
+        if found := result.failure:
+            self.kind = self.kind if self.crashed else found.type
+            self.crashed.append(f"{at}: {found.type}: {found.message}")
+        for outcome in result.outcomes:
+            if outcome.status == "fail":
+                self.kind = self.kind or outcome.check
+                self.failed.append(f"{at}: {outcome.check}: {outcome.reason}")
+            elif outcome.value is None:
+                self.unscored.append(f"{outcome.check}: {outcome.reason}")
+
+
+def _suite(view: SuiteView, stopped: str) -> Xml.Element:
+    report = view.report
     suite = Xml.Element("testsuite", {"name": _clean(report.suite)})
     properties = Xml.SubElement(suite, "properties")
-    _property(properties, "model", report.model)
-    for check in report.checks:
-        _property(properties, f"check {check.check}", _figures(check))
-    by_case: dict[str, list[TrialResult]] = {}
+    for name, value in _properties(view, stopped):
+        Xml.SubElement(properties, "property", {"name": _clean(name), "value": _clean(value)})
+    by_case: dict[str, _Case] = {}
     for result in report.results:
-        by_case.setdefault(result.case, []).append(result)
-    cases = [_case(report.suite, case, results) for case, results in by_case.items()]
+        by_case.setdefault(result.case, _Case()).add(result)
+    cases = [_case(report.suite, name, case) for name, case in by_case.items()]
     suite.extend(cases)
     suite.set("tests", str(len(cases)))
     for key, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
@@ -48,32 +90,46 @@ def _suite(report: SuiteReport) -> Xml.Element:
     return suite
 
 
-def _case(suite: str, name: str, results: Sequence[TrialResult]) -> Xml.Element:
-    spent = sum(result.duration for result in results)
-    attributes = {"classname": _clean(suite), "name": _clean(name), "time": f"{spent:.3f}"}
+def _properties(view: SuiteView, stopped: str) -> Iterator[tuple[str, str]]:
+    yield "model", view.report.model
+    yield "cost", dollars(view.report.totals.cost)
+    if view.report.totals.replayed:
+        yield "replayed", f"{view.report.totals.replayed} of {view.report.totals.trials} trials"
+    if stopped:
+        yield "stopped", stopped
+    for check in view.checks:
+        yield f"check {check.name}", _figures(check.summary)
+        for side, verdict in ((view.reference, check.compared), (view.baseline, check.lift)):
+            if side is not None and verdict is not None:
+                yield f"check {check.name}, {side.heading}", _compared(side, verdict)
+    for name, label, verdict in view.resources:
+        yield f"{name} compared with {label}", verdict.sentence
+
+
+def _compared(side: Reference, verdict: Verdict) -> str:
+    figures = f"{signed(verdict.difference)} ({span(verdict.low, verdict.high)})"
+    return f"{figures}; compared with {side.label}: {verdict.sentence}"
+
+
+def _case(suite: str, name: str, found: _Case) -> Xml.Element:
+    attributes = {
+        "classname": _clean(suite),
+        "name": _clean(name),
+        "time": f"{found.seconds:.3f}",
+    }
     case = Xml.Element("testcase", attributes)
-    crashed = [(r.trial, r.failure) for r in results if r.failure is not None]
-    failed = [(r.trial, o) for r in results for o in r.outcomes if o.status == "fail"]
-    outcomes = [outcome for result in results for outcome in result.outcomes]
-    if crashed:
-        said = [f"trial {trial + 1}: {f.type}: {f.message}" for trial, f in crashed]
-        _say(case, "error", crashed[0][1].type, said)
-    elif failed:
-        said = [f"trial {trial + 1}: {o.check}: {o.reason}" for trial, o in failed]
-        _say(case, "failure", failed[0][1].check, said)
-    elif outcomes and all(outcome.value is None for outcome in outcomes):
-        said = [f"{outcome.check}: {outcome.reason}" for outcome in outcomes]
-        _say(case, "skipped", "unscored", said)
+    if found.crashed:
+        _say(case, "error", found.kind, found.crashed)
+    elif found.failed:
+        _say(case, "failure", found.kind, found.failed)
+    elif found.unscored and not found.scored:
+        _say(case, "skipped", "unscored", found.unscored)
     return case
 
 
 def _say(case: Xml.Element, tag: str, kind: str, said: Sequence[str]) -> None:
     found = Xml.SubElement(case, tag, {"type": _clean(kind), "message": _clean(said[0])})
     found.text = _clean("\n".join(said))
-
-
-def _property(properties: Xml.Element, name: str, value: str) -> None:
-    Xml.SubElement(properties, "property", {"name": _clean(name), "value": _clean(value)})
 
 
 def _figures(check: CheckSummary) -> str:

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable, Sequence
 
+from ..outcome import TrialResult
 from ..report import SuiteReport
-from .views import CheckView, Reference, SuiteView, dollars, number, seconds, suite_views
+from .views import CheckView, Reference, SuiteView, sides, suite_views
+from .words import Verdict, dollars, number, seconds, signed, span
 
 __all__ = ("markdown_summary",)
 
@@ -18,39 +20,60 @@ _INVISIBLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2060-\u2069\ud800-\ud
 
 
 def markdown_summary(
-    reports: Iterable[SuiteReport], *, reference: Reference | None = None, title: str = "Evaluation"
+    reports: Iterable[SuiteReport],
+    *,
+    reference: Reference | None = None,
+    baseline: Reference | None = None,
+    title: str = "Evaluation",
+    stopped: str = "",
 ) -> str:
     """Return a table of all checks with their verdicts, and the first failed cases.
 
     Args:
         reports: The run's suites.
         reference: What they are compared with; without one, verdicts are about thresholds.
+        baseline: The non-LLM baseline, where they are compared with that as well.
         title: The heading.
+        stopped: Why the run ended before all was done; empty if it did not.
     """
-    suites = suite_views(reports, reference)
+    reference, baseline = sides(reference, baseline)
+    suites = suite_views(reports, reference, baseline)
     lines = [f"## {_text(title)}", ""]
-    if reference is not None:
-        lines += [f"Compared with {_text(reference.label)}.", ""]
+    if stopped:
+        lines += [f"**Stopped before all was done**: {_text(stopped)}", ""]
+    if labels := [_text(side.label) for side in (reference, baseline) if side]:
+        lines += [f"Compared with {'; '.join(labels)}.", ""]
+    compared = [side.heading for side in (reference, baseline) if side]
     lines += _table(
-        ("suite", "check", "mean", "95% interval", "threshold", "verdict", "why"),
+        ("suite", "check", "mean", "95% interval", "threshold", *compared, "verdict", "why"),
         [_row(suite, check) for suite in suites for check in suite.checks],
     )
     for suite in suites:
-        lines += ["", _totals(suite), *_failures(suite.report)]
+        lines += ["", _totals(suite), *_resources(suite), *_failures(suite.report)]
     return "\n".join(lines) + "\n"
 
 
 def _row(suite: SuiteView, check: CheckView) -> Sequence[str]:
-    verdict = check.verdict
+    verdict, *others = check.verdicts
+    changes = ((suite.reference, check.compared), (suite.baseline, check.lift))
+    # Where there is a reference and a baseline, both are said.
+    more = [other.sentence for other in others if other is check.lift]
     return (
         suite.name,
         check.name,
         number(check.estimate.mean),
         check.interval,
         f"{check.summary.threshold:g}",
+        *(_change(found) for side, found in changes if side is not None),
         verdict.word,
-        verdict.why,
+        "; ".join(part for part in (verdict.why, *more) if part),
     )
+
+
+def _change(found: Verdict | None) -> str:
+    if found is None or found.difference is None:
+        return "–"
+    return f"{signed(found.difference)} ({span(found.low, found.high)})"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
@@ -62,27 +85,42 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
 
 
 def _totals(suite: SuiteView) -> str:
-    report = suite.report
+    report, totals = suite.report, suite.report.totals
+    replayed = f"{totals.replayed} replayed, " if totals.replayed else ""
     return (
-        f"**{_text(suite.name)}**: {_text(report.model)}; {report.cases} cases, "
-        f"{len(report.results)} trials, {len(report.failures)} errors, {suite.unscored} unscored, "
-        f"cost {_text(dollars(report.cost))}, {_text(seconds(report.seconds))}"
+        f"**{_text(suite.name)}**: {_text(report.model)}; {totals.cases} cases, "
+        f"{totals.trials} trials, {replayed}{totals.errors} errors, {suite.unscored} unscored, "
+        f"cost {_text(dollars(totals.cost))}, {_text(seconds(report.seconds))}"
     )
+
+
+def _resources(suite: SuiteView) -> list[str]:
+    """Return what the comparison of cost and latency says, one line each."""
+    lines = [
+        f"- {name}, compared with {_text(label)}: {_text(verdict.sentence)}"
+        for name, label, verdict in suite.resources
+    ]
+    return ["", *lines] if lines else []
 
 
 def _failures(report: SuiteReport) -> list[str]:
     found: dict[str, str] = {}  # case to the first reason
     for result in report.results:
-        if result.failure is not None:
-            found.setdefault(result.case, f"{result.failure.type}: {result.failure.message}")
-        for outcome in result.outcomes:
-            if outcome.status == "fail":
-                found.setdefault(result.case, f"{outcome.check}: {outcome.reason}")
+        if result.case not in found and (reason := _reason(result)):
+            found[result.case] = reason[:MAX_REASON]
     if not found:
         return []
-    rows = [(case, reason[:MAX_REASON]) for case, reason in found.items()]
+    rows = list(found.items())
     more = [f"and {len(rows) - MAX_FAILURES} more"] if len(rows) > MAX_FAILURES else []
     return ["", *_table(("failed case", "first reason"), rows[:MAX_FAILURES]), "", *more]
+
+
+def _reason(result: TrialResult) -> str:
+    """Return why a trial failed; empty if it did not."""
+    if result.failure is not None:
+        return f"{result.failure.type}: {result.failure.message}"
+    failed = (f"{o.check}: {o.reason}" for o in result.outcomes if o.status == "fail")
+    return next(failed, "")
 
 
 def _text(text: str) -> str:
