@@ -1,32 +1,33 @@
-"""What the pytest plugin does once there is a suite."""
+"""Suites as pytest has them: a collector, and an item per case."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
-from pydantic_evals import Case
-from pydantic_evals.evaluators import Evaluator
 
 from ..deps.errors import AssayError, ConfigError
-from ..deps.models import Models
-from ..deps.settings import Settings
+from .cases import AnyCase, Cases, Unit, tags_of
+from .env import Env
 from .outcome import TrialResult
 from .plugin import PROPERTY
-from .report import SuiteReport, summarise
+from .pytest_store import begin_session_run, begins, models_of, session_run, store_of
+from .pytest_verdicts import ItemRecord
 from .runner import run_trial
-from .suite import CaseMeta, Suite
+from .runs import note_identity
+from .scorecard import path_of
+from .store.rows import Content, Record
+from .suite import Suite
 
-__all__ = ("CaseItem", "SuiteCollector", "models_of", "reports_of", "summary_lines")
+__all__ = ("CaseItem", "SuiteCollector", "begin_run")
 
-_MODELS = pytest.StashKey[Models]()
 _LOOP = pytest.StashKey["asyncio.Runner"]()
+_PROBLEM = pytest.StashKey[AssayError]()
 
 
 class CaseFailed(Exception):
@@ -43,13 +44,35 @@ class SuiteCollector(pytest.Collector):
 
     def collect(self) -> Iterable[pytest.Item]:
         try:
-            dataset = self.suite.dataset()
+            pairs = list(zip(self.cases, self.cases.keys, strict=True))
         except AssayError as e:
             raise self.CollectError(str(e)) from e
-        for case in dataset.cases:
+        for position, (case, key) in enumerate(pairs):
             yield cast(Any, CaseItem).from_parent(
-                self, name=str(case.name), case=case, evaluators=tuple(dataset.evaluators)
+                self, name=str(case.name), case=case, key=key, position=position
             )
+
+    @cached_property
+    def cases(self) -> Cases:
+        return Cases.of(self.suite)
+
+    @cached_property
+    def env(self) -> Env:
+        option = self.config.option
+        return Env(suite=self.suite, models=models_of(self.config), replay=option.assay_replay)
+
+    @property
+    def where(self) -> str:
+        """The name by which the command line loads the suite: `tests/test_evals.py:suite`."""
+        start = self.config.invocation_params.dir
+        module = self.getparent(pytest.Module)
+        attribute = self.nodeid.removeprefix(module.nodeid if module else "").strip(":")
+        return f"{_from(start, self.path)}:{attribute.replace('::', '.')}"
+
+    @property
+    def scorecard(self) -> str | None:
+        """Where its scorecard is kept; None if its cases are in no file to keep it beside."""
+        return None if self.suite.path is None else str(path_of(self.suite).absolute())
 
 
 class CaseItem(pytest.Item):
@@ -57,77 +80,83 @@ class CaseItem(pytest.Item):
 
     parent: SuiteCollector
 
-    def __init__(
-        self,
-        *,
-        case: Case[Any, Any, CaseMeta],
-        evaluators: tuple[Evaluator[Any, Any, CaseMeta], ...],
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, case: AnyCase, key: str, position: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # pyright: ignore[reportUnknownMemberType] - pytest's is untyped
         self.case = case
-        self.evaluators = evaluators
-        for tag in (case.metadata or {}).get("tags", ()):
-            self.extra_keyword_matches.add(str(tag))  # so that -k hard selects by tag
+        self.key = key
+        self.position = position
+        self.extra_keyword_matches.update(tags_of(case))  # so that -k hard selects by tag
 
     def runtest(self) -> None:
-        suite, models = self.parent.suite, models_of(self.config)
-        runner = _loop_of(self.config)
-        results = [
-            runner.run(run_trial(suite, self.case, number, models, self.evaluators))
-            for number in range(int(self.config.option.assay_trials))
-        ]
-        record = _Record(suite.name, suite.about, dict(suite.thresholds), results)
-        self.user_properties.append((PROPERTY, record.to_json()))
+        # Not in setup(): of what is raised there pytest shows the traceback.
+        if (problem := self.config.stash.get(_PROBLEM, None)) is not None:
+            raise problem
+        results = [self._trial(number) for number in range(self.config.option.assay_trials)]
+        self.user_properties.append((PROPERTY, self._record(results).to_json()))
         if problems := [line for result in results for line in _problems(result)]:
             raise CaseFailed("\n".join(problems))
 
+    def _trial(self, number: int) -> TrialResult:
+        """Run one trial; when this returns, it is in the store."""
+        of, config = self.parent, self.config
+        unit = Unit(case=self.case, key=self.key, position=self.position, trial=number)
+        store, run = store_of(config), session_run(config)
+        trial = run_trial(of.suite, unit, of.env.of(unit), of.cases.evaluators)
+        result = _loop_of(config).run(trial)
+        if store is not None and run is not None:
+            content = Content(inputs=self.case.inputs, expected=self.case.expected_output)
+            record = Record(suite=of.suite.name, result=result, content=content)
+            store.add(run.id, [record])
+            if number == self.position == 0 and (agent := of.env.observer.identity):
+                note_identity(store, run, "agents", of.suite.name, agent)
+        return result
+
+    def _record(self, results: list[TrialResult]) -> ItemRecord:
+        of = self.parent
+        run = session_run(self.config)
+        return ItemRecord.of(
+            of.suite,
+            results,
+            dataset=of.cases.hash,
+            cases=len(of.cases),
+            scorecard=of.scorecard,
+            run=run and run.id,
+        )
+
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         if isinstance(excinfo.value, (CaseFailed, AssayError)):
-            return f"{self.name}\n{excinfo.value}"
+            return str(excinfo.value)
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        return self.parent.suite.path, None, f"{self.parent.suite.name}::{self.name}"
+        return self.parent.suite.path or self.path, None, f"{self.parent.suite.name}::{self.name}"
 
 
-@dataclass(frozen=True)
-class _Record:
-    """What travels from an item, maybe in another process, to the tally."""
-
-    suite: str
-    about: str
-    thresholds: dict[str, float]
-    results: list[TrialResult]
-
-    def to_json(self) -> str:
-        # The outputs stay behind: a tally needs none, and they may hold anything.
-        lean = replace(self, results=[replace(result, output=None) for result in self.results])
-        return to_json(asdict(lean)).decode()
-
-
-_RECORD = TypeAdapter(_Record)
+def begin_run(session: pytest.Session) -> None:
+    """Begin the run in the store, if there are cases to run; what is wrong fails each of them."""
+    config = session.config
+    suites = dict.fromkeys(item.parent for item in session.items if isinstance(item, CaseItem))
+    if not suites:
+        return
+    try:
+        _refuse_twins(suites)
+        if begins(config):
+            one_each = {one.suite.name: one for one in suites}.values()
+            begin_session_run(config, {one.where: one.cases for one in one_each})
+    except AssayError as e:
+        config.stash[_PROBLEM] = e
 
 
-def models_of(config: pytest.Config) -> Models:
-    """Return what model names mean in this run, and turn traces on if asked to, once.
-
-    Raises:
-        ConfigError: a setting is wrong.
-    """
-    if _MODELS not in config.stash:
-        try:
-            settings = Settings()
-        except ValidationError as e:
-            raise ConfigError(f"a setting is wrong: {e}") from e
-        if trace := config.option.assay_trace or settings.trace:
-            from .trace import configure
-
-            configure(trace)
-        name = config.option.assay_model
-        models = settings.models()
-        config.stash[_MODELS] = models.using(name) if name else models
-    return config.stash[_MODELS]
+def _refuse_twins(suites: Iterable[SuiteCollector]) -> None:
+    """Refuse two suites of one name; one that several modules import is the same."""
+    known: dict[str, SuiteCollector] = {}
+    for one in suites:
+        other = known.setdefault(one.suite.name, one)
+        if other.suite is not one.suite:
+            raise ConfigError(
+                f"two suites are called {one.suite.name!r}: {other.where} and {one.where}; "
+                "rename one, their results would be mixed"
+            )
 
 
 def _loop_of(config: pytest.Config) -> asyncio.Runner:
@@ -147,34 +176,8 @@ def _problems(result: TrialResult) -> Iterator[str]:
             yield f"trial {result.trial}: {outcome.check}: {outcome.reason}"
 
 
-def reports_of(records: Iterable[str]) -> list[SuiteReport]:
-    """Sum up what items sent, a report per suite."""
-    by_suite: dict[str, list[_Record]] = {}
-    for record in map(_RECORD.validate_json, records):
-        by_suite.setdefault(record.suite, []).append(record)
-    return [_report(found) for found in by_suite.values()]
-
-
-def _report(records: list[_Record]) -> SuiteReport:
-    results = tuple(result for record in records for result in record.results)
-    return SuiteReport(
-        suite=records[0].suite,
-        about=records[0].about,
-        model=results[0].model,
-        checks=tuple(summarise(results, records[0].thresholds)),
-        results=results,
-        seconds=sum(result.duration for result in results),
-    )
-
-
-def summary_lines(reports: Iterable[SuiteReport]) -> Iterator[str]:
-    """Yield a line per suite and check: the mean, its threshold, and what decides."""
-    for report in reports:
-        failed = len({result.case for result in report.results if not result.ok})
-        yield f"{report.suite}: {report.cases} cases, {failed} failed; model: {report.model}"
-        for check in report.checks:
-            mean = "unscored" if check.mean is None else f"{check.mean:.3f}"
-            word = "ok" if check.ok else "BELOW"
-            notes = f", {check.unscored} unscored" if check.unscored else ""
-            notes += f", {check.errors} errors" if check.errors else ""
-            yield f"  {word:5} {check.check}: {mean} (threshold {check.threshold:g}{notes})"
+def _from(start: Path, path: Path) -> str:
+    """Return a path as one below `start`, if it is, with forward slashes."""
+    if path.is_relative_to(start):
+        return path.relative_to(start).as_posix()
+    return os.fspath(path)

@@ -1,12 +1,27 @@
 """A service's own project, outside this repository, under `pytest -m eval`."""
 
+import subprocess
+import sys
 from importlib import import_module
 
 import pytest
 
+from assay.deps.base import utc_now
+from assay.evals.runs import report_of
+from assay.evals.scorecard import Scorecard
+from assay.evals.store.database import RunStore
+from assay.evals.store.rows import Run
+
 # Loaded here, so that the in-process runs below find them instead of loading them anew.
-for name in ("pytest_suites", "runner", "rubric"):
-    import_module(f"assay.evals.{name}")
+for name in (
+    "assay.evals.pytest_suites",
+    "assay.evals.rubric",
+    "pydantic_ai.models.test",
+    "scipy.special",
+    "scipy.stats",
+    "statsmodels.stats.multitest",
+):
+    import_module(name)
 
 CASES = """\
 name: shout
@@ -19,16 +34,16 @@ cases:
 SUITE = """
 from pathlib import Path
 import pytest
-from assay.evals import Suite, evaluate, plain
+from assay.evals import Suite
 
-async def shout(text):
+async def shout(text, trial):
     if text == "crash" and CRASHES:
         raise ValueError("no")
     return text.upper()
 
 CRASHES = {crashes}
 shouting = Suite(
-    name="shout", about="shout", task=plain(shout),
+    name="shout", about="shout", task=shout,
     path=Path(__file__).with_name("cases.yaml"), types=(str, str),
     thresholds={{"EqualsExpected": {threshold}}},
 )
@@ -37,18 +52,32 @@ def test_ordinary():
     assert True
 
 @pytest.mark.eval
-async def test_own(assay_models, assay_trials):
-    report = await evaluate(shouting, models=assay_models, trials=assay_trials)
-    assert report.cases == 3
+async def test_own(assay_evaluate, assay_trials):
+    report = await assay_evaluate(shouting)
+    assert report.totals.cases == 3
     assert len(report.results) == 3 * assay_trials
     assert report.model == "{model}"
 """
 
+DIGITS = """
+from pathlib import Path
+from assay.evals import Suite
+
+async def digits(text, trial):
+    {task}
+
+counting = Suite(
+    name="digits", task=digits, path=Path(__file__).with_name("cases.yaml"), types=(str, str),
+)
+"""
+
 
 @pytest.fixture
-def service(pytester: pytest.Pytester) -> pytest.Pytester:
+def service(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    monkeypatch.delenv("ASSAY_STORE")
     pytester.makeini(
         "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+        "filterwarnings = error\n"
     )
     pytester.path.joinpath("cases.yaml").write_text(CASES + "evaluators: [EqualsExpected]\n")
     return pytester
@@ -62,14 +91,37 @@ def write(
     service.makepyfile(test_service=text)
 
 
+def write_digits(service: pytest.Pytester, task: str = "return text", cases: int = 40) -> None:
+    """Write a suite whose answers are right as long as its task returns the text."""
+    lines = [f"- {{name: c{i}, inputs: '{i}', expected_output: '{i}'}}\n" for i in range(cases)]
+    text = f"cases:\n{''.join(lines)}evaluators: [EqualsExpected]\n"
+    service.path.joinpath("cases.yaml").write_text(text)
+    service.makepyfile(test_digits=DIGITS.format(task=task))
+
+
 def run(service: pytest.Pytester, *arguments: str) -> pytest.RunResult:
     return service.runpytest_inprocess("-p", "no:inline_snapshot", "-p", "no:cov", *arguments)
+
+
+def stored(service: pytest.Pytester) -> tuple[RunStore, list[Run]]:
+    """Return the service's store and its runs, newest first."""
+    store = RunStore(service.path / ".assay/runs.db")
+    return store, [one.run for one in store.list_runs()]
+
+
+def accept(service: pytest.Pytester) -> None:
+    """Accept the newest run as the scorecard of its one suite."""
+    store, (found, *_) = stored(service)
+    card = Scorecard.of(report_of(store, found, found.suites[0]), run=found.id, accepted=utc_now())
+    card.write(service.path / "scorecard.json")
 
 
 def test_suites_stay_out_of_ordinary_runs(service: pytest.Pytester) -> None:
     write(service)
     run(service).assert_outcomes(passed=1, deselected=4)
     run(service, "-m", "not slow").assert_outcomes(passed=1, deselected=4)
+    run(service, "-m", "eval", "--collect-only")
+    assert not service.path.joinpath(".assay").exists()
 
 
 def test_one_item_a_case_and_thresholds_decide(service: pytest.Pytester) -> None:
@@ -114,6 +166,8 @@ def test_selection_by_name_tag_and_first_failure(service: pytest.Pytester) -> No
     stopped = run(service, "-m", "eval", "-x", "-k", "shouting")
     stopped.assert_outcomes(passed=1, failed=1, deselected=2)
     assert stopped.ret == pytest.ExitCode.TESTS_FAILED
+    stopped.stdout.fnmatch_lines(["*go on with: assay eval --resume *"])
+    assert [found.status for found in stored(service)[1]] == ["interrupted", "done", "done"]
     run(service, "-m", "eval", "--lf").assert_outcomes(failed=1, deselected=4)
 
 
@@ -122,14 +176,6 @@ def test_model_and_trials(service: pytest.Pytester) -> None:
     result = run(service, "-m", "eval", "--assay-model", "test", "--assay-trials", "2")
     result.assert_outcomes(passed=3, failed=1, deselected=1)
     result.stdout.fnmatch_lines(["*trial 1: EqualsExpected*", "*3 cases, 1 failed; model: test"])
-
-
-def test_xdist_adds_up_in_one_place(service: pytest.Pytester) -> None:
-    write(service, threshold=0.6)
-    result = service.runpytest_subprocess("-m", "eval", "-n", "2", "-k", "shouting")
-    result.assert_outcomes(passed=2, failed=1)
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["*BELOW EqualsExpected: 0.500 (threshold 0.6)"])
 
 
 def test_a_bad_dataset_is_a_collection_error(service: pytest.Pytester) -> None:
@@ -142,6 +188,252 @@ def test_a_bad_dataset_is_a_collection_error(service: pytest.Pytester) -> None:
 
 def test_spans_go_to_a_file(service: pytest.Pytester) -> None:
     write(service)
-    service.runpytest_subprocess("-m", "eval", "-k", "low", "--assay-trace", "spans.jsonl")
+    quick = ("-p", "no:inline_snapshot", "-m", "eval", "-k", "low")
+    service.runpytest_subprocess(*quick, "--assay-trace", "spans.jsonl")
     spans = service.path.joinpath("spans.jsonl").read_text().splitlines()
     assert any('"name": "case low"' in span for span in spans)
+
+
+# -- the store
+
+
+def test_every_trial_is_kept_in_one_run(service: pytest.Pytester) -> None:
+    write(service, crashes=True)
+    result = run(service, "-m", "eval", "-k", "shouting", "--assay-trials", "2")
+    store, (found,) = stored(service)
+    result.stdout.fnmatch_lines([f"run {found.id}: assay show {found.id}, assay report *"])
+    assert (found.status, found.suites, found.trials) == ("done", ("shout",), 2)
+    assert found.identity["datasets"]["shout"]
+    assert found.options["suites"]["shout"]["where"] == "test_service.py:shouting"
+    results = report_of(store, found, "shout").results
+    assert [(one.case, one.trial) for one in results] == [
+        (case, trial) for case in ("low", "digits", "crash") for trial in range(2)
+    ]
+    assert results[0].output == "HELLO"
+    assert {one.failure.message for one in results if one.failure} == {"no"}
+    contents = store.contents(found.id, "shout")
+    assert {one.inputs for _, one in contents} == {"hello", "w0rld", "crash"}
+
+
+def test_the_fixture_keeps_a_run_of_its_own(service: pytest.Pytester) -> None:
+    write(service)
+    result = run(service, "-m", "eval", "-k", "test_own")
+    result.assert_outcomes(passed=1, deselected=4)
+    _, (found,) = stored(service)
+    assert found.status == "done"
+    result.stdout.fnmatch_lines([f"run {found.id}: assay show {found.id} (by assay_evaluate)"])
+
+
+@pytest.mark.parametrize("how", [["--assay-no-store"], ["--assay-store", ""]])
+def test_a_run_need_not_be_kept(service: pytest.Pytester, how: list[str]) -> None:
+    write(service)
+    result = run(service, "-m", "eval", *how)
+    result.assert_outcomes(passed=3, failed=1, deselected=1)
+    result.stdout.no_fnmatch_line("run *")
+    assert not service.path.joinpath(".assay").exists()
+
+
+def test_the_store_is_where_it_is_said_to_be(
+    service: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(service)
+    monkeypatch.setenv("ASSAY_STORE", "from_env.db")
+    run(service, "-m", "eval", "-k", "low")
+    run(service, "-m", "eval", "-k", "low", "--assay-store", "said.db")
+    for file in ("from_env.db", "said.db"):
+        assert RunStore(service.path / file).run().suites == ("shout",)
+
+
+def test_a_store_that_cannot_be_used_fails_each_item_in_a_sentence(
+    service: pytest.Pytester,
+) -> None:
+    write(service)
+    result = run(service, "-m", "eval", "-k", "shouting", "--assay-store", "cases.yaml")
+    result.assert_outcomes(failed=3, deselected=2)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["the run store '*cases.yaml' cannot be used: *"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_an_unknown_model_fails_each_item_in_a_sentence(service: pytest.Pytester) -> None:
+    write_digits(service, "return trial.models.resolve('small')", cases=2)
+    result = run(service, "-m", "eval", "--assay-model", "nobody:knows")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["unknown model 'nobody:knows': *"])
+    result.stdout.no_fnmatch_line("*runner.py*")
+
+
+def test_two_suites_of_one_name_are_refused(service: pytest.Pytester) -> None:
+    write_digits(service, cases=2)
+    service.makepyfile(test_other=DIGITS.format(task="return text"))
+    result = run(service, "-m", "eval")
+    result.assert_outcomes(failed=4)
+    result.stdout.fnmatch_lines(["two suites are called 'digits': *.py:counting and *"])
+
+
+def test_a_suite_that_two_modules_import_counts_once(service: pytest.Pytester) -> None:
+    write_digits(service, cases=2)
+    service.makepyfile(test_other="from test_digits import counting\n")
+    result = run(service, "-m", "eval")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["digits: 2 cases, 0 failed; *"])
+    store, (found,) = stored(service)
+    assert len(list(store.results(found.id))) == 2
+
+
+# -- the gate
+
+
+def test_the_gate_passes_what_is_no_worse_whatever_thresholds_say(
+    service: pytest.Pytester,
+) -> None:
+    write(service, threshold=0.9)
+    run(service, "-m", "eval", "-k", "shouting")
+    accept(service)
+    result = run(service, "-m", "eval", "-k", "shouting", "--assay-gate")
+    result.assert_outcomes(passed=2, failed=1, deselected=2)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines(["*gate against the scorecard of *: pass"])
+    result.stdout.no_fnmatch_line("*(threshold*")
+
+
+def test_the_gate_fails_what_has_become_worse(service: pytest.Pytester) -> None:
+    write_digits(service)
+    run(service, "-m", "eval")
+    accept(service)
+    write_digits(service, "return text if len(text) == 1 else '?'")
+    result = run(service, "-m", "eval", "--assay-gate")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(
+        ["*gate against the scorecard of *: FAIL", "*FAIL*EqualsExpected: regressed*"]
+    )
+    wide = run(service, "-m", "eval", "--assay-gate", "--assay-margin", "1")
+    assert wide.ret == pytest.ExitCode.OK
+
+
+def test_what_only_crashes_does_not_pass_the_gate(service: pytest.Pytester) -> None:
+    write_digits(service)
+    run(service, "-m", "eval")
+    accept(service)
+    write_digits(service, "raise ValueError('gone')")
+    assert run(service, "-m", "eval", "--assay-gate").ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_an_open_comparison_is_as_the_user_says(service: pytest.Pytester) -> None:
+    write_digits(service, cases=3)
+    run(service, "-m", "eval")
+    accept(service)
+    write_digits(service, "return text if text != '1' else '?'", cases=3)
+    gate = ("-m", "eval", "--assay-gate")
+    assert run(service, *gate).ret == pytest.ExitCode.OK
+    strict = run(service, *gate, "--assay-inconclusive", "fail")
+    assert strict.ret == pytest.ExitCode.TESTS_FAILED
+    strict.stdout.fnmatch_lines(["*EqualsExpected: inconclusive*"])
+
+
+def test_a_part_of_the_cases_is_compared_alone_and_said_to_be(service: pytest.Pytester) -> None:
+    write_digits(service)
+    run(service, "-m", "eval")
+    accept(service)
+    write_digits(service, "return text if len(text) == 1 else '?'")
+    result = run(service, "-m", "eval", "-k", "c1 or c2", "--assay-gate")
+    result.stdout.fnmatch_lines(["*only 22 of 40 cases ran; they alone are compared"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    same = run(service, "-m", "eval", "-k", "c5", "--assay-gate")
+    same.stdout.fnmatch_lines(["*only 1 of 40 cases ran; they alone are compared"])
+    assert same.ret == pytest.ExitCode.OK
+
+
+def test_without_a_scorecard_the_gate_says_how_to_get_one(service: pytest.Pytester) -> None:
+    write_digits(service, cases=2)
+    result = run(service, "-m", "eval", "--assay-gate")
+    result.assert_outcomes(passed=2)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    (found,) = stored(service)[1]
+    result.stdout.fnmatch_lines(
+        ["*gate: FAIL", f"*scorecard.json' is not there; *assay accept digits --run {found.id}"]
+    )
+
+
+def test_another_suites_scorecard_is_refused(service: pytest.Pytester) -> None:
+    write_digits(service, cases=2)
+    run(service, "-m", "eval")
+    accept(service)
+    service.path.joinpath("test_digits.py").write_text(
+        DIGITS.format(task="return text").replace('"digits"', '"more"')
+    )
+    result = run(service, "-m", "eval", "--assay-gate")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*scorecard.json' is of suite 'digits'; *"])
+
+
+# -- replay
+
+
+AGENT = """
+from pathlib import Path
+from pydantic_ai import Agent
+from pydantic_ai.messages import ModelResponse, TextPart
+from pydantic_ai.models.function import FunctionModel
+from assay.evals import Suite, task_of
+
+def answer(messages, info):
+    with open("asked.txt", "a") as file:
+        file.write("asked\\n")
+    return ModelResponse(parts=[TextPart(messages[-1].parts[-1].content)])
+
+echo = Suite(
+    name="echo", task=task_of(Agent(FunctionModel(answer), instructions="{said}"), None),
+    path=Path(__file__).with_name("cases.yaml"), types=(str, str),
+)
+"""
+
+
+def test_recordings_are_made_and_replayed(service: pytest.Pytester) -> None:
+    write_digits(service, cases=2)
+    service.path.joinpath("test_digits.py").unlink()
+    service.makepyfile(test_agent=AGENT.format(said="Repeat."))
+    asked = service.path / "asked.txt"
+
+    def calls() -> int:
+        return len(asked.read_text().split())
+
+    eval_ = ("-m", "eval", "--assay-replay")
+    run(service, *eval_, "auto").assert_outcomes(passed=2)
+    assert calls() == 2
+    again = run(service, *eval_, "only")
+    again.assert_outcomes(passed=2)
+    again.stdout.fnmatch_lines(["echo: 2 cases, 0 failed; *; 2 replayed"])
+    assert calls() == 2
+    run(service, *eval_, "refresh").assert_outcomes(passed=2)
+    assert calls() == 4
+    assert stored(service)[1][0].identity["agents"]["echo"]
+    service.makepyfile(test_agent=AGENT.format(said="Say it again."))
+    missed = run(service, *eval_, "only")
+    missed.assert_outcomes(failed=2)
+    missed.stdout.fnmatch_lines(["*Say it again.*"])
+    assert calls() == 4
+
+
+# -- several processes
+
+
+def test_hooks_cost_users_of_pytest_no_imports() -> None:
+    heavy = "{'pydantic', 'pydantic_ai', 'sqlalchemy', 'numpy'}"
+    code = f"import sys, assay.evals.plugin; assert not {heavy} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()
+
+
+def test_xdist_adds_up_in_one_run(service: pytest.Pytester) -> None:
+    write(service, threshold=0.6)
+    result = service.runpytest_subprocess("-m", "eval", "-n", "2", "-p", "no:inline_snapshot")
+    result.assert_outcomes(passed=3, failed=1)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*BELOW EqualsExpected: 0.500 (threshold 0.6)"])
+    store, found = stored(service)
+    assert [one.status for one in found] == ["done", "done"]
+    own, session = found
+    assert "pytest_session" in session.options
+    assert len(list(store.results(session.id))) == len(list(store.results(own.id))) == 3
+    result.stdout.fnmatch_lines([f"run {session.id}: *", f"run {own.id}: * (by assay_evaluate)"])
