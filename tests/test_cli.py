@@ -229,8 +229,8 @@ def test_what_looks_like_markup_is_printed_as_it_is(assay: Assay, tmp_path: Path
     said = assay("run", "extract", "[b]:smile:[b].txt", "no[/x].txt")
     assert "[b]:smile:[b].txt" in said.out
     assert "error: no[/x].txt: cannot read" in said.err
-    said = assay("run", "[bold]:smile:[/x]", "x")
-    assert "no agent is called '[bold]:smile:[/x]'" in said.err
+    said = assay("run", "[bold]smile[/x]", "x")
+    assert "no agent is called '[bold]smile[/x]'" in said.err
     said = assay("run", "triage", "x", "-m", "[/b]")
     assert "model: [/b]\n" in said.err
     assert "unknown model '[/b]'" in said.err
@@ -252,13 +252,13 @@ def test_eval_prints_tables_and_its_exit_code_is_the_verdict(assay: Assay) -> No
 @pytest.mark.usefixtures("two_cases")
 def test_eval_json_on_stdout_is_only_json(assay: Assay, tmp_path: Path) -> None:
     said = assay("eval", "triage", "--json", "-", "--trials", "2")
-    (report,) = json.loads(said.out)
+    (report,) = json.loads(said.out)["suites"]
     assert report["model"] == NOTE
     assert len(report["results"]) == 4
     assert "label_equals" in said.err
     to_file = assay("eval", "triage", "--json", "x.json")
     assert "label_equals" in to_file.out
-    assert json.loads((tmp_path / "x.json").read_text())[0]["suite"] == "triage"
+    assert json.loads((tmp_path / "x.json").read_text())["suites"][0]["suite"] == "triage"
 
 
 def test_dotenv_is_for_the_command_line_only(assay: Assay, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ from assay.agents.desk import Handled
 from assay.deps import ConfigError, Models
 from assay.deps.records import Booking, ContactChange, Invoice
 from assay.deps.taxonomy import Label, Taxonomy
+from assay.evals.cases import Cases
+from assay.evals.env import TrialEnv
 from assay.evals.runner import run_trial
 from assay.evals.suite import Trial
 from assay.evals.suites.desk import Incoming, differences, suite
@@ -317,8 +319,9 @@ def test_records_are_compared_by_value() -> None:
 async def test_the_suites_checks() -> None:
     parts = Parts(triage=sorted_as("question"), copy_editor={"issues": []})
     models = Models(default="test", wrap=(lambda _: parts.model,))
-    case = next(c for c in suite.dataset().cases if c.name == "question-with-a-clean-draft")
-    result = await run_trial(replace(suite, task=with_taxonomy), case, 0, models)
+    units = Cases.of(suite).units(trials=1)
+    unit = next(u for u in units if u.name == "question-with-a-clean-draft")
+    result = await run_trial(replace(suite, task=with_taxonomy), unit, TrialEnv(models=models))
     assert {o.check: o.status for o in result.outcomes} == {
         "route_equals": "pass",
         "reply_equals": "pass",

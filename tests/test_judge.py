@@ -21,7 +21,7 @@ from pydantic_ai.usage import RunUsage
 from assay.agents import judge
 from assay.agents.judge import Criterion, Judgement, Mark
 from assay.deps import ConfigError, InputError, Models, fence, unfence
-from assay.evals.runner import evaluate
+from assay.evals.engine import evaluate
 from assay.evals.suites.judge import Expected, suite
 
 CRITERIA = (

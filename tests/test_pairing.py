@@ -66,10 +66,12 @@ def test_a_dataset_survives_a_round_trip(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_schema_beside_a_dataset_is_its_own(name: str) -> None:
     suite = load(name)
+    assert suite.path is not None
     first = suite.path.read_text(encoding="utf-8").splitlines()[0]
     assert first == "# yaml-language-server: $schema=./cases_schema.json"
     locked = (ROOT / ".ci" / "locks" / "newest.txt").read_text(encoding="utf-8")
     if f"pydantic-evals=={version('pydantic-evals')} " not in locked:
         pytest.skip("the schemas hold pydantic-evals' own, as in the default environment")
+    assert suite.path is not None
     schema = json.loads(suite.path.with_name("cases_schema.json").read_text(encoding="utf-8"))
     assert schema == json.loads(json.dumps(suite.schema())), "run: make schemas"

@@ -16,9 +16,10 @@ from pydantic_evals.evaluators import EvaluationReason, EvaluatorContext
 from pydantic_evals.otel import SpanTreeRecordingError
 
 from assay.deps import BASELINE, ConfigError, Models, ProviderError, unfence
+from assay.evals.engine import evaluate
 from assay.evals.outcome import Outcome, Unscored
 from assay.evals.rubric import Rubric
-from assay.evals.runner import TRIAL, evaluate
+from assay.evals.runner import TRIAL
 from assay.evals.suite import Suite, Trial
 
 POLITE = {"id": "polite", "text": "The reply is polite."}

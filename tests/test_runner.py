@@ -83,7 +83,7 @@ async def test_failures_say_whose_they_are(tmp_path: Path) -> None:
     report = await evaluate(suite_of(tmp_path))
     kinds = {r.case: r.failure.kind for r in report.failures if r.failure}
     assert kinds == {"three": "input", "four": "provider"}
-    assert report.provider_failed
+    assert report.totals.provider_errors
 
 
 async def test_a_task_that_gives_itself_up_does_not_vanish(tmp_path: Path) -> None:
@@ -121,8 +121,8 @@ async def test_usage_reaches_the_report(tmp_path: Path) -> None:
         return (await agent.run(text, usage=trial.usage)).output
 
     report = await evaluate(suite_of(tmp_path, task=task, checks=(MaxRequests(1),)))
-    assert report.requests == 4
-    assert report.cost == 0
+    assert report.totals.requests == 4
+    assert report.totals.cost == 0
     assert next(c for c in report.checks if c.check == "max_requests").mean == 1
 
 

@@ -59,7 +59,7 @@ def test_run_case_and_model_call_nest_in_one_trace(tmp_path: Path) -> None:
     assert "case only" in names[1:-1]
     assert names[-1].startswith("eval")
     assert len({span["context"]["trace_id"] for span in spans.values()}) == 1
-    (report,) = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
+    (report,) = json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))["suites"]
     trace_id = model["context"]["trace_id"].removeprefix("0x")
     assert report["results"][0]["trace_id"] == trace_id
 

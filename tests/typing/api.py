@@ -4,9 +4,10 @@ from typing import assert_type
 
 from pydantic import BaseModel
 from pydantic_ai import Agent
+from pydantic_evals import Dataset
 
 from assay.agents import copy_editor, desk, extract, judge, triage
-from assay.evals import Suite, SuiteReport, Trial, evaluate, plain
+from assay.evals import Suite, SuiteReport, Trial, evaluate, plain, task_of
 
 
 class Order(BaseModel):
@@ -38,3 +39,7 @@ async def count(text: str) -> int:
 async def evaluation(suite: Suite[str, int], trial: Trial) -> None:
     assert_type(await evaluate(suite), SuiteReport)
     assert_type(await plain(count)("text", trial), int)
+    asked = Agent("test", output_type=Order)
+    assert_type(await task_of(asked, None)("text", trial), Order)
+    dataset = Dataset[str, int, None](name="d", cases=[])
+    assert_type(Suite.of(dataset, count), Suite[str, int])
