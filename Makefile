@@ -29,6 +29,9 @@ install: $(READY)  ## create the environment (ENV=newest, instructor or lowest)
 demo: install  ## evaluate every agent on its embedded baseline
 	$(BIN)/assay eval
 
+eval: install  ## evaluate every agent, and compare with the accepted scorecards
+	$(BIN)/pytest -n auto -p no:inline_snapshot -m eval --assay-gate tests/test_evals.py
+
 test: install  ## the default tests, on every core
 	$(BIN)/pytest -n auto -p no:inline_snapshot
 

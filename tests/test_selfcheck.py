@@ -58,8 +58,8 @@ def judged_in_full(checks: Mapping[str, Trials], draws: int, seed: int) -> Count
 @pytest.mark.parametrize("size", [1, 3])
 def test_its_rates_are_those_of_the_gate_itself(size: int) -> None:
     checks = {f"c{i}": drawn(i, 180 if size > 1 else 60, 2, size=size) for i in range(3)}
-    found = check_gate(checks, margin=0.05, draws=150, seed=4)
-    expected = judged_in_full(checks, 150, 4)
+    found = check_gate(checks, margin=0.05, draws=200, seed=7)
+    expected = judged_in_full(checks, 200, 7)
     assert found.failed.count == expected["any", "regressed"] > 0
     for check, rates in found.checks.items():
         assert {v: r.count for v, r in rates.items() if r.count} == {
@@ -73,8 +73,8 @@ def test_a_check_that_hardly_moves_has_its_say_in_the_correction() -> None:
     passes = {f"k{i}": [1.0, 0.0] if i < 6 else [1.0, 1.0] for i in range(12)}
     tiny = {f"k{i}": [0.5, 0.501] if i < 7 else [0.5, 0.5] for i in range(12)}
     checks = {"passes": trials(passes), "tiny": trials(tiny)}
-    found = check_gate(checks, margin=0.05, draws=1000, seed=1)
-    expected = judged_in_full(checks, 1000, 1)
+    found = check_gate(checks, margin=0.05, draws=400, seed=1)
+    expected = judged_in_full(checks, 400, 1)
     assert found.failed.count == expected["any", "regressed"] > 0
 
 
