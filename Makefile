@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 # Some images forbid bytecode caches; without them each start compiles every library anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo test check format lint imports types wheel lock schemas clean
+.PHONY: help install demo eval test check format lint imports types wheel lock schemas clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -15,12 +15,11 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, TypeVar
 
-from pydantic import SecretStr
 from pydantic_ai.capabilities import ResolveModelId
-from pydantic_ai.exceptions import UserError
-from pydantic_ai.models import Model, ModelResolutionContext, infer_model
+from pydantic_ai.models import Model, ModelResolutionContext
 
-from .errors import ConfigError, MissingExtra, UnknownModel
+from .errors import ConfigError
+from .providers import Endpoint, build
 
 __all__ = ("BASELINE", "NOT_AN_LLM", "Endpoint", "HasModels", "Models", "by_name", "model_name")
 
@@ -30,16 +29,7 @@ BASELINE = "baseline"
 NOT_AN_LLM = "baseline, not an LLM"
 """What every place that shows a baseline's work says of it."""
 
-EXTRAS = ("openai", "anthropic")
 ROLES = ("small", "large", "judge")
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """An OpenAI-compatible server: Ollama, LM Studio, vLLM, a proxy."""
-
-    base_url: str
-    api_key: SecretStr = field(default_factory=lambda: SecretStr("none"))  # local servers ask none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +104,7 @@ class Models:
     def _provider(self, model_id: str) -> Model:
         key = (self.endpoint, model_id)
         if key not in self._built:
-            self._built[key] = _build(model_id, self.endpoint)
+            self._built[key] = build(model_id, self.endpoint)
         return self._built[key]
 
 
@@ -145,55 +135,3 @@ def by_name(baseline: Callable[[DepsT], Model] | None = None) -> ResolveModelId[
         return ctx.deps.models.resolve(name, partial(baseline, ctx.deps) if baseline else None)
 
     return ResolveModelId(resolve)
-
-
-def _build(model_id: str, endpoint: Endpoint | None) -> Model:
-    try:
-        if endpoint is not None and not _has_provider(model_id):
-            return _at_endpoint(model_id, endpoint)
-        return infer_model(model_id)
-    except ImportError as e:
-        raise MissingExtra(_what_to_install(model_id, e)) from e
-    except (UserError, ValueError) as e:
-        if "API_KEY" in str(e) or "api_key" in str(e):
-            raise ConfigError(f"model {model_id!r} has no key: {e}") from e
-        raise UnknownModel(
-            f"unknown model {model_id!r}: {e}. Use {BASELINE!r}, a Pydantic AI id such as "
-            "'openai:gpt-5', or set ASSAY_BASE_URL for an OpenAI-compatible server"
-        ) from e
-
-
-def _what_to_install(model_id: str, error: ImportError) -> str:
-    provider = model_id.partition(":")[0].partition("-")[0]
-    if provider in EXTRAS:
-        return (
-            f"model {model_id!r} needs a library that is not installed; "
-            f"install it with: pip install 'assay-agents[{provider}]'"
-        )
-    return f"model {model_id!r} needs a library that is not installed. {error}"
-
-
-def _has_provider(model_id: str) -> bool:
-    """Tell whether the part before the colon is a provider that Pydantic AI knows."""
-    from pydantic_ai.providers import infer_provider_class
-
-    prefix, colon, _ = model_id.partition(":")
-    if not colon:
-        return model_id == "test"
-    try:
-        infer_provider_class(prefix)
-    except ValueError:
-        return False
-    except ImportError:
-        return True  # known, but its library is missing: _build says so
-    return True
-
-
-def _at_endpoint(model_id: str, endpoint: Endpoint) -> Model:
-    from pydantic_ai.models.openai import OpenAIChatModel
-    from pydantic_ai.providers.openai import OpenAIProvider
-
-    provider = OpenAIProvider(
-        base_url=endpoint.base_url, api_key=endpoint.api_key.get_secret_value()
-    )
-    return OpenAIChatModel(model_id, provider=provider)
