@@ -50,12 +50,26 @@ def notes(store: RunStore, a: Run, b: Run, suite: str) -> tuple[str, ...]:
 def _difference(store: RunStore, a: Run, b: Run, suite: str, margin: float) -> Difference:
     before, after = (report_of(store, run, suite) for run in (a, b))
     figures = (StoredResults(store, run, suite).figures() for run in (a, b))
+    sequential = [run.id for run in (a, b) if suite in run.identity.get("sequential", {})]
+    comparisons = () if sequential else compare(before, after, margin=margin)
     return Difference(
         suite=suite,
-        comparisons=compare(before, after, margin=margin),
+        comparisons=_sequential(a, b, suite) or comparisons,
         resources=compare_resources(*figures),
-        notes=notes(store, a, b, suite),
+        notes=(*notes(store, a, b, suite), *map(_ended_early, sequential)),
     )
+
+
+def _sequential(a: Run, b: Run, suite: str) -> tuple[Comparison, ...]:
+    """Return the verdicts that b ended with, if it was a that it was compared with."""
+    noted = b.identity.get("sequential", {}).get(suite, {})
+    if noted.get("against") != a.id:
+        return ()
+    return tuple(Comparison(**one) for one in noted["comparisons"])
+
+
+def _ended_early(run: str) -> str:
+    return f"run {run} ended when its verdicts were settled; only these hold for it"
 
 
 def _of_cases(store: RunStore, a: Run, b: Run, suite: str) -> Iterator[str]:

@@ -143,7 +143,8 @@ async def _run(
         done.add((result.key, result.trial))
         count(result)
     started = perf_counter()
-    with _tracer.start_as_current_span(f"eval {env.suite.name}"):
+    attributes = {"assay.suite": env.suite.name, "assay.model": env.suite.answers(env.models)}
+    with _tracer.start_as_current_span(f"eval {env.suite.name}", attributes=attributes):
         try:
             await schedule(missing(), work, max_concurrency)
         finally:

@@ -13,7 +13,7 @@ from .engine import AnySuite, OnResult, evaluate
 from .references import SCORECARD, Reference, accepted, baseline_of, stored
 from .replay.tape import Mode
 from .report import SuiteReport
-from .runs import begin, model_of, note_stopped
+from .runs import begin, model_of, note_sequential, note_stopped
 from .statistics.comparison import Comparison, Verdict
 from .statistics.selfcheck import SelfCheck, check_gate
 from .store.database import RunStore
@@ -76,7 +76,8 @@ class Judged:
 
     Attributes:
         reference: None where there was nothing to compare with.
-        comparisons: Of its checks; none where verdicts were sequential.
+        comparisons: Of its checks; where the run was to end when decided, by the intervals that
+            allow for it.
         resources: Of cost and latency.
         sequential: The verdicts that ended the run, where it was to end when decided.
         aa: How often the gate fails although nothing has changed.
@@ -254,7 +255,17 @@ class Experiment:
         )
         if why := self.meter.reached():
             await to_thread(note_stopped, self.store, self.run, why)
-        return self._judged(report, reference, sequential)
+        judged = self._judged(report, reference, sequential)
+        if sequential is not None and reference is not None:
+            await to_thread(
+                note_sequential,
+                self.store,
+                self.run,
+                suite.name,
+                reference.run,
+                judged.comparisons,
+            )
+        return judged
 
     def _judged(
         self, report: SuiteReport, reference: Reference | None, sequential: UntilDecided | None
@@ -266,7 +277,9 @@ class Experiment:
         judged = Judged(
             report=report,
             reference=reference,
-            comparisons=() if sequential else reference.compare(report, asked.margin),
+            comparisons=sequential.comparisons
+            if sequential
+            else reference.compare(report, asked.margin),
             resources=reference.compare_resources(report),
             sequential=sequential,
             aa=aa,

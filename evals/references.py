@@ -29,11 +29,13 @@ class Reference:
         label: What it is, in words.
         measured: Its values.
         results: Its trials, for cost and latency; a scorecard has none.
+        run: The id of the run that it is; None for a scorecard.
         lift: Whether it is the baseline, so that the difference is the lift over it.
     """
 
     label: str
     measured: Measured
+    run: str | None = None
     results: Iterable[TrialResult] = ()
     lift: bool = False
 
@@ -76,7 +78,13 @@ async def baseline_of(
         max_concurrency=max_concurrency,
         on_result=on_result,
     )
-    return Reference(label="the baseline", measured=report, results=report.results, lift=True)
+    return Reference(
+        label="the baseline",
+        measured=report,
+        run=None if run is None else run.id,
+        results=report.results,
+        lift=True,
+    )
 
 
 def accepted(suite: AnySuite) -> Reference:
@@ -100,7 +108,8 @@ def stored(store: RunStore, name: str, suite: str) -> Reference | None:
     if suite not in run.suites:
         return None
     report = report_of(store, run, suite)
-    return Reference(label=f"run {run.id} ({run.model})", measured=report, results=report.results)
+    label = f"run {run.id} ({run.model})"
+    return Reference(label=label, measured=report, run=run.id, results=report.results)
 
 
 def _figures(results: Iterable[TrialResult]) -> Iterable[TrialResult]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, overload
@@ -12,6 +12,7 @@ from ..deps.models import Models
 from .identity import commit, package_versions
 from .outcome import TrialResult
 from .report import SuiteReport, Tally
+from .statistics.comparison import Comparison
 from .store.database import RunStore
 from .store.rows import Run
 from .suite import Suite
@@ -22,6 +23,7 @@ __all__ = (
     "marked",
     "model_of",
     "note_identity",
+    "note_sequential",
     "note_stopped",
     "report_of",
     "where_of",
@@ -107,6 +109,22 @@ def note_stopped(store: RunStore, run: Run, why: str) -> None:
     """Note that a run ended itself before it was done, and why: a budget was spent."""
     store.merge_identity(run.id, {"stopped": why})
     store.update_run(run.id, status="stopped")
+
+
+def note_sequential(
+    store: RunStore, run: Run, suite: str, against: str | None, found: Sequence[Comparison]
+) -> None:
+    """Note the verdicts of a run that ended when it had them: no later comparison can be as valid.
+
+    Args:
+        store: Where the run is.
+        run: The run.
+        suite: The suite that was compared.
+        against: The run that it was compared with, if it was a run.
+        found: What came of it.
+    """
+    said = {"against": against, "comparisons": [asdict(one) for one in found]}
+    store.merge_identity(run.id, {"sequential": {suite: said}})
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from ..deps.errors import InputError
 from .cases import Cases, Unit
 from .outcome import TrialResult
 from .sequence import CheckSequence, Heard, finite, unfit
-from .statistics.comparison import ALPHA, Verdict
+from .statistics.comparison import ALPHA, Comparison, Verdict
 from .statistics.sequential import GATE, Decider, Decision, trials_needed
 from .statistics.trials import Trials
 
@@ -199,6 +199,24 @@ class UntilDecided:
         At the end of the plan every check has one, read off the same sequential interval.
         """
         return {check: sequence.decision for check, sequence in self._sequences.items()}
+
+    @property
+    def comparisons(self) -> tuple[Comparison, ...]:
+        """The decisions as comparisons, for tables and reports; there is no p-value to be had."""
+        return tuple(
+            Comparison(
+                name=check,
+                better="higher",
+                difference=one.difference,
+                low=None if one.difference is None else one.low,
+                high=None if one.difference is None else one.high,
+                margin=self._margin,
+                verdict=one.verdict or "inconclusive",
+                why=f"{check}: {one.why}",
+                n_cases=one.n_cases,
+            )
+            for check, one in self.decisions.items()
+        )
 
     @property
     def calls(self) -> Calls:

@@ -16,6 +16,7 @@ from pydantic_evals.evaluators import EqualsExpected
 from assay.deps import BadDataset, ConfigError, Models
 from assay.deps.budget import Budget
 from assay.evals import RunStore, Scorecard, Suite, Trial, evaluate, plain, task_of
+from assay.evals.differences import differences
 from assay.evals.experiment import Conditions, Experiment
 from assay.evals.scorecard import path_of
 
@@ -120,7 +121,25 @@ async def test_it_stops_when_decided_and_says_what_that_saved(tmp_path: Path) ->
     assert judged.passed
     assert judged.report.totals.trials < N / 4
     assert "were saved" in judged.sequential.saved
-    assert judged.comparisons == ()  # a fixed sample's p-value would not hold
+    (shown,) = judged.comparisons
+    assert (shown.verdict, shown.p) == ("improved", None)  # a fixed sample's p would not hold
+
+
+async def test_verdicts_of_a_run_that_ended_early_are_kept_and_no_others_made(
+    tmp_path: Path,
+) -> None:
+    suite = suite_of(0.95, floor=0.3)
+    found = experiment(tmp_path, suite, until_decided=True, against="baseline")
+    judged = await found.evaluate(suite)
+    assert found.baseline is not None
+    store, run = found.store, found.store.run(found.run.id)
+    (kept,) = differences(store, found.baseline, run)
+    assert kept.comparisons == judged.comparisons
+    other = experiment(tmp_path, suite, against=run.id)
+    await other.evaluate(suite)
+    (later,) = differences(store, run, store.run(other.run.id))
+    assert later.comparisons == ()
+    assert "ended when its verdicts were settled" in later.notes[-1]
 
 
 async def test_a_regression_stops_it_too(tmp_path: Path) -> None:

@@ -3,13 +3,11 @@
 from io import StringIO
 from typing import Any
 
-import pytest
 from rich.console import Console, RenderableType
 
 from assay.evals.cli.tables import (
     Against,
     comparison_table,
-    decision_table,
     print_comparisons,
     suite_table,
     total_table,
@@ -17,7 +15,6 @@ from assay.evals.cli.tables import (
 from assay.evals.outcome import Failure, Outcome, TrialResult
 from assay.evals.report import SuiteReport
 from assay.evals.resources import compare_resources
-from assay.evals.statistics.sequential import Decider, Decision
 from assay.evals.verdicts import compare
 
 from .report_pages import HOSTILE, failed, passed, result, suite_report
@@ -163,16 +160,6 @@ def test_all_crashes_are_counted_and_the_first_are_named() -> None:
     text = shown(suite_table(suite_report(*crashes)))
     assert text.count("error in c") == 5
     assert "and 4 more" in text
-
-
-@pytest.mark.parametrize("differences", [[], [0.0, 1.0, -1.0], [1.0] * 50])
-def test_decisions_are_shown_settled_or_not(differences: list[float]) -> None:
-    decider = Decider(margin=0.05, horizon=60)
-    decision: Decision = decider.feed(differences) if differences else decider.decision
-    text = shown(decision_table({"label": decision}))
-    assert (decision.verdict or "undecided") in text
-    assert f"label: {decision.why}"[:60] in text
-    assert "nan" not in text
 
 
 def test_the_tables_keep_within_100_columns_and_cut_nothing() -> None:

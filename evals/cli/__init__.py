@@ -240,15 +240,24 @@ def report(
         str | None, typer.Option("--against", metavar="RUN", help="the run to compare with")
     ] = None,
     path: Annotated[
-        Path, typer.Option("--output", "-o", help="ends in .html, .xml (JUnit) or .md")
+        Path,
+        typer.Option(
+            "--output", "-o", help="ends in .html, .xml (JUnit) or .md; - for Markdown on stdout"
+        ),
     ] = Path("report.html"),
+    trace_url: Annotated[
+        str,
+        typer.Option(
+            envvar="ASSAY_TRACE_URL", help="where traces are shown, with {trace_id} in it"
+        ),
+    ] = "",
     margin: MarginOption = 0.05,
     store: StoreOption = ".assay/runs.db",
 ) -> None:
     """Write a run as one self-contained page, as JUnit XML, or as a Markdown summary."""
     from .report import write_report
 
-    write_report(store, run, against, path, margin)
+    write_report(store, run, against, path, margin, trace_url)
 
 
 @app.command()

@@ -19,7 +19,7 @@ from ..store.database import DEFAULT, RunStore
 from ..suites import NAMES, load
 from .door import BUDGET, FAILED, INTERRUPTED, PASS, PROVIDER, err, out, say_model, start, wait_for
 from .progress import RunProgress
-from .tables import decision_table, suite_table, total_table
+from .tables import suite_table, total_table
 
 __all__ = ("EvalOptions", "evaluate_agents")
 
@@ -122,7 +122,6 @@ def _show(judged: Judged, console: Console) -> None:
         )
     console.print(suite_table(judged.report, against))
     if judged.sequential is not None:
-        console.print(decision_table(judged.sequential.decisions))
         console.print(judged.sequential.saved, markup=False, soft_wrap=True)
     if judged.aa is not None:
         console.print(judged.aa.why, markup=False, soft_wrap=True)

@@ -1,5 +1,6 @@
 """`assay report`: a run as a page, as JUnit XML, or as Markdown."""
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +16,19 @@ from ..runs import StoredResults, report_of
 from ..store.database import RunStore
 from ..store.rows import Run
 from .door import out
-from .runs import BASELINE, against, baseline_of
+from .runs import BASELINE, against, baseline_of, stop_of
 
 __all__ = ("write_report",)
 
+STDOUT = Path("-")
 
-def write_report(url: str, name: str, other: str | None, path: Path, margin: float) -> None:
+
+def write_report(
+    url: str, name: str, other: str | None, path: Path, margin: float, trace_url: str
+) -> None:
     """Write a run's report; the file's ending says which: .html, .xml (JUnit) or .md.
+
+    `-` writes Markdown to stdout, for the summary of a CI job.
 
     Args:
         url: The store.
@@ -29,17 +36,22 @@ def write_report(url: str, name: str, other: str | None, path: Path, margin: flo
         other: The run to compare it with.
         path: The file.
         margin: How much worse a mean may be and still be no worse.
+        trace_url: Where a trace is found, with `{trace_id}` in it.
 
     Raises:
         ConfigError: the ending is none of these, or the file cannot be written.
     """
-    if path.suffix not in (".html", ".xml", ".md"):
+    suffix = ".md" if path == STDOUT else path.suffix
+    if suffix not in (".html", ".xml", ".md"):
         raise ConfigError(f"{str(path)!r} should end in .html, .xml (JUnit) or .md")
     store = RunStore(url)
     run = store.run(name)
     before = store.run(other) if other else None
     found = differences(store, before, run, margin=margin) if before else []
-    text = _text(store, run, before, found, path.suffix, margin)
+    text = _text(store, run, before, found, suffix, margin, trace_url)
+    if path == STDOUT:
+        sys.stdout.write(text)
+        return
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as e:
@@ -56,8 +68,10 @@ def _text(
     found: Sequence[Difference],
     suffix: str,
     margin: float,
+    trace_url: str,
 ) -> str:
     reports = [report_of(store, run, suite) for suite in run.suites]
+    stopped = stop_of(run)
     reference = baseline = None
     if before is not None:
         label = f"run {before.id} ({before.model})"
@@ -66,9 +80,9 @@ def _text(
         lifts = differences(store, baselines, run, margin=margin)
         baseline = _reference(store, baselines, run, lifts, BASELINE, lift=True)
     if suffix == ".xml":
-        return junit(reports, reference=reference, baseline=baseline)
+        return junit(reports, reference=reference, baseline=baseline, stopped=stopped)
     if suffix == ".md":
-        text = markdown_summary(reports, reference=reference, baseline=baseline)
+        text = markdown_summary(reports, reference=reference, baseline=baseline, stopped=stopped)
         return text + _as_code(_notes(found))
     page = page_of(
         reports,
@@ -77,6 +91,7 @@ def _text(
         baseline=baseline,
         run=_info(run, found),
         title=f"Run {run.id}",
+        trace_url=trace_url,
     )
     return render(page)
 
@@ -108,8 +123,7 @@ def _as_code(notes: Iterable[str]) -> str:
 
 
 def _info(run: Run, found: Sequence[Difference]) -> RunInfo:
-    stopped = str(run.identity.get("stopped", "")) if run.status == "stopped" else ""
-    info = RunInfo.of(run, stopped=stopped)
+    info = RunInfo.of(run, stopped=stop_of(run))
     said = {f"comparison of {one.suite}": ". ".join(one.notes) for one in found}
     return replace(info, facts={**said, **info.facts})
 

@@ -30,6 +30,7 @@ __all__ = (
     "list_runs",
     "prune_runs",
     "show_run",
+    "stop_of",
 )
 
 BASELINE = "the baseline"
@@ -169,8 +170,13 @@ def _print_failed(console: Console, report: SuiteReport) -> None:
 
 def _status(run: Run) -> str:
     """Return how a run ended; why, if it ended itself."""
-    why = run.identity.get("stopped")
-    return f"stopped ({why})" if run.status == "stopped" and why else run.status
+    why = stop_of(run)
+    return f"stopped ({why})" if why else run.status
+
+
+def stop_of(run: Run) -> str:
+    """Return why a run ended itself; empty if it did not."""
+    return str(run.identity.get("stopped", "")) if run.status == "stopped" else ""
 
 
 def _print_json(value: Any) -> None:

@@ -13,12 +13,10 @@ from ..reports.views import Reliability, reliability
 from ..reports.words import Against, Tone, Verdict, in_unit, signed_in_unit
 from ..statistics.comparison import Comparison
 from ..statistics.estimates import Estimate, FlakyCase
-from ..statistics.sequential import Decision
 
 __all__ = (
     "Against",
     "comparison_table",
-    "decision_table",
     "print_comparisons",
     "suite_table",
     "total_table",
@@ -117,29 +115,6 @@ def print_comparisons(
     said += [f"{one.name}: {Verdict.resource(one).sentence}" for one in resources]
     for sentence in said:
         console.print(f"  {sentence}", markup=False, soft_wrap=True)
-
-
-def decision_table(decisions: Mapping[str, Decision]) -> RenderableType:
-    """Return a row per check of a sequential run, and each state's sentence.
-
-    Args:
-        decisions: Check to what is known of it; a verdict of None is undecided.
-    """
-    table = Table(title="until decided", title_justify="left")
-    table.add_column("check", no_wrap=True)
-    for heading in ("difference", "sequential 95%", "cases"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
-    for check, one in decisions.items():
-        seen = one.difference is not None
-        table.add_row(
-            escape(check),
-            _signed(one.difference),
-            _interval(one.low, one.high) if seen else "-",
-            str(one.n_cases),
-            _coloured(Verdict.decided(one)),
-        )
-    return Group(table, *(_line(f"{check}: {one.why}") for check, one in decisions.items()))
 
 
 # -- a suite's checks

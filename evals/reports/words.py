@@ -6,7 +6,6 @@ from typing import Literal
 
 from ..resources import COST, LATENCY
 from ..statistics.comparison import Comparison
-from ..statistics.sequential import Decision
 
 __all__ = (
     "Against",
@@ -92,19 +91,6 @@ class Verdict:
             ends = (signed_in_unit(end, unit) for end in (comparison.low, comparison.high))
             why += f"; 95% interval of the difference {' to '.join(ends)}"
         return cls._of(comparison, comparison.verdict, why)
-
-    @classmethod
-    def decided(cls, decision: Decision) -> "Verdict":
-        """Take over what a sequential run came to."""
-        word = decision.verdict or "undecided"
-        seen = decision.difference is not None
-        return cls(
-            word=word,
-            why=decision.why.removeprefix(word).lstrip(),
-            difference=decision.difference,
-            low=decision.low if seen else None,
-            high=decision.high if seen else None,
-        )
 
     @classmethod
     def _of(cls, comparison: Comparison, word: str, why: str) -> "Verdict":
