@@ -15,7 +15,7 @@ from .outcome import TrialResult
 from .replay.tape import Mode
 from .report import SuiteReport, Tally
 from .runner import run_trial, schedule
-from .runs import StoredResults, begin, marked, note_identity
+from .runs import StoredResults, begin, marked, note_identity, note_seconds
 from .store.database import RunStore
 from .store.rows import Content, Record, Run
 from .store.writer import StoreWriter
@@ -148,8 +148,9 @@ async def _run(
         try:
             await schedule(missing(), work, max_concurrency)
         finally:
-            await kept.close(cases, env.observer.identity)
-    return tally, perf_counter() - started
+            seconds = perf_counter() - started
+            await kept.close(cases, env.observer.identity, seconds)
+    return tally, seconds
 
 
 class _Kept(Protocol):
@@ -161,7 +162,7 @@ class _Kept(Protocol):
 
     async def add(self, unit: Unit, result: TrialResult) -> None: ...
 
-    async def close(self, cases: Cases, agent: str | None) -> None: ...
+    async def close(self, cases: Cases, agent: str | None, seconds: float) -> None: ...
 
     def results(self) -> Sequence[TrialResult]: ...
 
@@ -176,7 +177,7 @@ class _InMemory:
     async def add(self, unit: Unit, result: TrialResult) -> None:
         self._found.append(result)
 
-    async def close(self, cases: Cases, agent: str | None) -> None:
+    async def close(self, cases: Cases, agent: str | None, seconds: float) -> None:
         self._found.sort(key=lambda result: (result.position, result.trial))
 
     def results(self) -> Sequence[TrialResult]:
@@ -207,15 +208,16 @@ class _InStore:
         )
         await self._writer.add(Record(suite=self._suite, result=result, content=content))
 
-    async def close(self, cases: Cases, agent: str | None) -> None:
-        """Write what is handed in, and what ran: the dataset's hash and the agent's."""
+    async def close(self, cases: Cases, agent: str | None, seconds: float) -> None:
+        """Write what is handed in, and what ran: the dataset's hash and the agent's, the time."""
         await self._writer.aclose()
-        await asyncio.to_thread(self._note, cases.hash, agent)
+        await asyncio.to_thread(self._note, cases.hash, agent, seconds)
 
-    def _note(self, dataset: str, agent: str | None) -> None:
+    def _note(self, dataset: str, agent: str | None, seconds: float) -> None:
         note_identity(self._store, self._run, "datasets", self._suite, dataset)
         if agent is not None:
             note_identity(self._store, self._run, "agents", self._suite, agent)
+        note_seconds(self._store, self._run, self._suite, seconds)
 
     def results(self) -> Sequence[TrialResult]:
         return StoredResults(self._store, self._run, self._suite)

@@ -95,7 +95,7 @@ class SuiteReport:
         model: What answered, in words; a baseline is said to be "not an LLM".
         failures: The first crashed trials.
         results: Every trial. Of a stored run they are read from the store when they are asked for.
-        seconds: Wall time.
+        seconds: Wall time; of a run that nobody timed, its trials' together.
         dataset: The hash of the dataset, where it is known.
         tally: The numbers behind `checks`.
     """

@@ -23,6 +23,7 @@ __all__ = (
     "marked",
     "model_of",
     "note_identity",
+    "note_seconds",
     "note_sequential",
     "note_stopped",
     "report_of",
@@ -103,6 +104,12 @@ def _noted(run: Run, suite: str) -> Mapping[str, Any]:
 def note_identity(store: RunStore, run: Run, what: str, suite: str, value: str | None) -> None:
     """Add a suite's hash to a run's identity; `what` is `datasets` or `agents`."""
     store.merge_identity(run.id, {what: {suite: value}})
+
+
+def note_seconds(store: RunStore, run: Run, suite: str, seconds: float) -> None:
+    """Add the wall time that a suite took; a resumed run has that of its parts."""
+    before = store.run(run.id).identity.get("seconds", {}).get(suite, 0.0)
+    store.merge_identity(run.id, {"seconds": {suite: before + seconds}})
 
 
 def note_stopped(store: RunStore, run: Run, why: str) -> None:
@@ -195,17 +202,19 @@ def report_of(
     shown = _noted(run, suite)
     results = StoredResults(store, run, suite, only)
     tally = Tally()
-    seconds = 0.0
+    trials_took = 0.0
     for result in results.figures():
         tally.add(result)
-        seconds += result.duration
+        trials_took += result.duration
+    # One that was killed, or that pytest made, has noted none.
+    wall = run.identity.get("seconds", {}).get(suite)
     return SuiteReport.of(
         results,
         suite=suite,
         about=shown.get("about", ""),
         thresholds=shown.get("thresholds", {}),
         model=model_of(run, suite),
-        seconds=seconds,
+        seconds=trials_took if wall is None else wall,
         tally=tally,
         dataset=run.identity.get("datasets", {}).get(suite, ""),
     )
