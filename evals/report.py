@@ -176,10 +176,10 @@ class Tally:
     def add(self, result: TrialResult) -> None:
         """Add one trial."""
         case = self._case(result)
-        for outcome in result.outcomes:
+        for place, outcome in enumerate(result.outcomes):
             if outcome.check not in self._columns:
                 self._columns[outcome.check] = _Column()
-            self._columns[outcome.check].add(case, outcome)
+            self._columns[outcome.check].add(case, place, outcome)
         if result.failure is not None:
             self._crashed.append(case)
             self._counts["provider_errors"] += result.failure.kind == "provider"
@@ -199,19 +199,22 @@ class Tally:
         )
 
     def summaries(self, thresholds: Mapping[str, float]) -> list[CheckSummary]:
-        """Return a summary per check, in the order in which checks first spoke.
-
-        A check that has a threshold and never spoke is shown, not forgotten.
-        """
-        checks = [*dict.fromkeys([*self._columns, *thresholds])]
+        """Return a summary per check; one that has a threshold and never spoke is not forgotten."""
+        checks = [*dict.fromkeys([*self._spoke, *thresholds])]
         if not checks and self._crashed:
             checks = ["completed"]  # nothing ran at all: still a figure, and it is 0
         return [self._summary(check, thresholds.get(check, 1.0)) for check in checks]
 
     @property
     def checks(self) -> tuple[str, ...]:
-        """The checks that spoke."""
-        return tuple(self._columns) or (("completed",) if self._crashed else ())
+        """The checks that spoke, in the order in which the suite has them."""
+        return tuple(self._spoke) or (("completed",) if self._crashed else ())
+
+    @property
+    def _spoke(self) -> list[str]:
+        # By their last place in any trial: where all applied, that is the suite's order, and it
+        # does not depend on which trial finished first.
+        return sorted(self._columns, key=lambda check: (self._columns[check].place, check))
 
     def trials(self, check: str, *, by_key: bool = False) -> Trials:
         """Gather a check's values for statistics.
@@ -292,8 +295,10 @@ class _Column:
         self.cases = array("l")
         self.values = array("d")
         self.statuses = Counter[Status]()
+        self.place = 0
 
-    def add(self, case: int, outcome: Outcome) -> None:
+    def add(self, case: int, place: int, outcome: Outcome) -> None:
+        self.place = max(self.place, place)
         self.cases.append(case)
         self.values.append(nan if outcome.value is None else outcome.value)
         self.statuses[outcome.status] += 1
@@ -302,7 +307,7 @@ class _Column:
 def summarise(
     results: Iterable[TrialResult], thresholds: Mapping[str, float]
 ) -> list[CheckSummary]:
-    """Return a summary per check, in the order in which checks first spoke."""
+    """Return a summary per check; see `Tally.summaries`."""
     return Tally(results).summaries(thresholds)
 
 

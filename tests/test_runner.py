@@ -210,3 +210,18 @@ def test_every_trial_is_counted_once(outcomes: list[Outcome | None]) -> None:
         assert summary.mean == pytest.approx(sum(values) / len(values))
     else:
         assert summary.mean is None
+
+
+@given(st.permutations(range(4)))
+def test_checks_are_shown_in_the_suites_order_whatever_finishes_first(order: list[int]) -> None:
+    spoken = [("a", "b", "c", "d"), ("a", "c", "d"), ("b", "d"), ("d",)]
+    results = [
+        TrialResult(
+            case=f"c{i}",
+            trial=0,
+            model="m",
+            outcomes=tuple(Outcome(check, "pass", 1.0) for check in spoken[i]),
+        )
+        for i in order
+    ]
+    assert [summary.check for summary in summarise(results, {"e": 1.0})] == [*"abcde"]
