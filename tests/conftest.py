@@ -4,11 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from pydantic_ai import models
 
 from .loopback import Provider
 
 pytest_plugins = ["pytester"]
+
+# How long an example takes says more of the machine than of the law that it tests.
+settings.register_profile("assay", deadline=None)
+settings.load_profile("assay")
 
 
 @pytest.fixture(autouse=True)
