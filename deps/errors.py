@@ -10,23 +10,43 @@ AssayError
 │   ├── MissingExtra    a library that an optional extra brings
 │   └── BadDataset      a dataset or taxonomy file that cannot be read
 └── ProviderError       a model provider failed                     (exit code 3)
+    ├── ProviderRefused     it will never take this request: bad key, unknown model, no credit
+    │   └── ContextTooLong  more was sent than the model can read
+    ├── ProviderBusy        it takes no more requests now: HTTP 429, 529
+    ├── ProviderDown        it cannot be reached or cannot work: no connection, 408, 5xx
+    │   ├── ProviderTimeout     it did not answer in time
+    │   └── CircuitOpen         it failed so often that it is not asked for a while
+    └── ProviderGarbled     its answer cannot be read
+        └── StreamCutShort  its stream ended before the answer did
 ```
 
 Each message names the value, the reason and the next step.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Self
 
 from pydantic_ai.exceptions import ModelAPIError
+
+from .secrets import related
 
 __all__ = (
     "AssayError",
     "BadDataset",
+    "CircuitOpen",
     "ConfigError",
+    "ContextTooLong",
     "InputError",
     "MissingExtra",
     "NotFound",
+    "ProviderBusy",
+    "ProviderDown",
     "ProviderError",
+    "ProviderGarbled",
+    "ProviderRefused",
+    "ProviderTimeout",
+    "StreamCutShort",
     "UnknownModel",
     "Unsolvable",
     "provider_fault",
@@ -72,25 +92,87 @@ class BadDataset(ConfigError):
     """A dataset or taxonomy file cannot be read or does not hold what it should."""
 
 
-class ProviderError(AssayError):
-    """A model provider failed."""
+class ProviderError(AssayError, ModelAPIError):
+    """A model provider failed.
+
+    It is a `ModelAPIError` too, so that whatever knows only Pydantic AI's errors, such as its
+    `FallbackModel`, takes a provider's failure for one, however it was found.
+
+    Args:
+        message: Which model, what is wrong and what to do.
+        model_name: The model that was asked; empty if several were.
+        status: The HTTP status of the answer, if there was an answer with one.
+        retry_after: Seconds from now that the provider asks to wait, if it does.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        model_name: str = "",
+        status: int | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(model_name, message)
+        self.status = status
+        self.retry_after = retry_after
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, vars(self))
+
+    @classmethod
+    def restored(cls, args: tuple[Any, ...], state: dict[str, Any]) -> Self:
+        """Return an error that was pickled."""
+        error = cls.__new__(cls)
+        error.args = args
+        vars(error).update(state)
+        return error
+
+
+def _restored(
+    kind: type[ProviderError], args: tuple[Any, ...], state: dict[str, Any]
+) -> ProviderError:
+    return kind.restored(args, state)
+
+
+class ProviderRefused(ProviderError):
+    """A provider will not take this request, however often it is made."""
+
+
+class ContextTooLong(ProviderRefused):
+    """More was sent than the model can read: a model with a larger window may."""
+
+
+class ProviderBusy(ProviderError):
+    """A provider takes no more requests at this moment."""
+
+
+class ProviderDown(ProviderError):
+    """A provider cannot be reached, or cannot work."""
+
+
+class ProviderTimeout(ProviderDown):
+    """A provider did not answer in time."""
+
+
+class CircuitOpen(ProviderDown):
+    """A provider failed so often that it is not asked before `until`."""
+
+    def __init__(
+        self, message: str, *, model_name: str, until: datetime, retry_after: float
+    ) -> None:
+        super().__init__(message, model_name=model_name, retry_after=retry_after)
+        self.until = until
+
+
+class ProviderGarbled(ProviderError):
+    """A provider's answer cannot be read."""
+
+
+class StreamCutShort(ProviderGarbled):
+    """A stream ended before the answer did: what came of it is not an answer."""
 
 
 def provider_fault(error: BaseException) -> bool:
     """Tell whether `error`, or what caused it, is a provider's failure and not ours."""
-    return any(isinstance(e, (ProviderError, ModelAPIError)) for e in _causes(error))
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error, what it was raised from, and the members of groups, each once."""
-    seen: set[int] = set()
-    queue = [error]
-    while queue:
-        e = queue.pop()
-        if id(e) in seen:
-            continue
-        seen.add(id(e))
-        yield e
-        if isinstance(e, BaseExceptionGroup):
-            queue.extend(e.exceptions)  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
-        queue.extend(cause for cause in (e.__cause__, e.__context__) if cause is not None)
+    return any(isinstance(e, ModelAPIError) for e in related(error))

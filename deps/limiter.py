@@ -1,12 +1,12 @@
-"""Ask a provider for no more at once than it takes: adaptive concurrency in front of models.
+"""Ask a provider for no more than it takes: at once, and in a minute.
 
 The limit of a provider rises by one after a limit's worth of successes and halves when the
 provider refuses (additive increase, multiplicative decrease: Chiu and Jain, Computer Networks and
 ISDN Systems 17, 1989). Refused are HTTP 429 (too many requests) and 529 (overloaded); any other
-error passes untouched and moves nothing.
+error passes untouched and moves nothing. Requests and tokens of a minute are counted beside it.
 
 ```python
-limiter = Limiter(most=20)  # one for all agents and judges of a run
+limiter = Limiter(most=20, per_minute=500)  # one for all agents and judges of a run
 models = dataclasses.replace(models, wrap=(limiter, *models.wrap))
 ```
 """
@@ -18,14 +18,13 @@ from bisect import insort
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from itertools import count
 from time import monotonic
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic_ai import RunContext
-from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
@@ -33,11 +32,11 @@ from pydantic_ai.settings import ModelSettings
 
 from .base import utc_now
 from .baseline import is_baseline, layers
-from .errors import ConfigError
+from .causes import fault
+from .errors import CircuitOpen, ConfigError, ProviderBusy
+from .rates import Start, Window, estimate
 
 __all__ = ("Limiter", "Load")
-
-REFUSALS = (429, 529)
 
 FIRST_PAUSE = 1.0
 """Seconds that a first refusal without Retry-After pauses at most; doubled by each in a row."""
@@ -67,7 +66,7 @@ class Load:
 
 
 class Limiter:
-    """Limits how many requests a provider is asked at once. Calling it wraps a model.
+    """Limits how much a provider is asked, at once and in a minute. Calling it wraps a model.
 
     Models of one provider (its name and address) share one limit, whoever asks. Requests start
     in the order in which they came, and a refused one keeps its place. A stream holds its slot
@@ -77,12 +76,19 @@ class Limiter:
     After a refusal nothing starts before the moment that Retry-After names; without one, before
     the end of an exponential back-off with full jitter. The refused request is then made again.
 
+    In no minute start more than `per_minute` requests; what is made again counts again. Tokens are
+    estimated before a request (see `rates.estimate`) and counted when its answer tells them: give
+    `max_tokens` in the settings, or a minute of long answers holds more than it should. Waiting for
+    a minute to pass has no end but the caller's own.
+
     The SDKs of OpenAI and Anthropic make a refused request twice more before anything is seen
     here, and wait in between; give `max_retries=0` to the client to leave it all to the limiter.
     A `FallbackModel` is asked as a whole, and its group of errors is not read: wrap its members.
 
     Args:
         most: The limit to start with and to rise to.
+        per_minute: Requests of a minute; None does not count them.
+        tokens_per_minute: Input and output tokens of a minute; None does not count them.
         patience: Seconds that refusals may hold a request back, all in all; if more are asked
             for, the error goes to the caller at once.
         clock: Seconds that never go back.
@@ -91,13 +97,15 @@ class Limiter:
         chance: Where jitter comes from.
 
     Raises:
-        ConfigError: `most` is less than 1, or `patience` is not a number of 0 or more.
+        ConfigError: a limit is less than 1, or `patience` is not a number of 0 or more.
     """
 
     def __init__(
         self,
         most: int = 10,
         *,
+        per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
         patience: float = 60.0,
         clock: Callable[[], float] = monotonic,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -109,12 +117,15 @@ class Limiter:
         if not 0 <= patience < math.inf:
             raise ConfigError(f"a patience of {patience} seconds ends nowhere; give 0 or more")
         self.most = most
+        self.per_minute = per_minute
+        self.tokens_per_minute = tokens_per_minute
         self.patience = patience
         self.clock = clock
         self.sleep = sleep
         self.now = now
         self.chance = chance or random.Random()  # noqa: S311 - jitter is no secret
         self._lanes: dict[tuple[str, str | None], _Lane] = {}
+        _Lane(self)  # says what is wrong with the limits before anything is asked
 
     def __call__(self, model: Model) -> Model:
         """Return `model`, limited; a baseline, or one limited by this already, as it is."""
@@ -146,13 +157,17 @@ class _Turn:
 
     Attributes:
         number: The order of arrival.
+        tokens: What it may take, by an estimate.
         round: How often its provider had refused when it last started.
         deadline: Until when refusals may hold it back; None if none has yet.
+        starts: How it counts in its minute, as a request and as tokens; None before it started.
     """
 
     number: int
+    tokens: int = 0
     round: int = 0
     deadline: float | None = None
+    starts: tuple[Start, Start] | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -174,30 +189,37 @@ class _Lane:
         self._successes = 0  # since the limit last changed
         self._in_a_row = 0  # halvings since the last success
         self._opens = -math.inf
-        self._refusal: ModelHTTPError | None = None
+        self._refusal: ProviderBusy | None = None
+        self._requests = Window(limiter.per_minute, "requests")
+        self._tokens = Window(limiter.tokens_per_minute, "tokens")
 
     @asynccontextmanager
     async def ask(
-        self, name: str, opening: Callable[[], AbstractAsyncContextManager[T]]
+        self, name: str, opening: Callable[[], AbstractAsyncContextManager[T]], tokens: int
     ) -> AsyncGenerator[T]:
         """Open what `opening` makes when there is a slot, and again when it is refused."""
-        turn = _Turn(next(self._numbers))
+        turn = _Turn(next(self._numbers), tokens)
         while True:
             async with self._slot(turn, name), AsyncExitStack() as stack:
                 try:
                     opened = await stack.enter_async_context(opening())
-                except ModelHTTPError as e:
-                    if self._refused(turn, e):
+                except CircuitOpen:
+                    self._settle(turn, 0, 0)  # it was not asked
+                    raise
+                except ModelAPIError as e:
+                    if self._refused(turn, e, name):
                         continue
                     raise
                 try:
                     yield opened
-                except ModelHTTPError as e:
+                except ModelAPIError as e:
                     # Too late to ask again: part of the answer is with the caller. It may also be
                     # the error of another request that the caller made meanwhile.
                     if e.model_name == name:
-                        self._refused(turn, e)
+                        self._refused(turn, e, name)
                     raise
+                finally:
+                    self._settle(turn, 1, _tokens(opened))
                 self._succeeded(turn)
                 return
 
@@ -220,9 +242,11 @@ class _Lane:
                     await turn.wake.wait()
                 else:
                     self._bear(turn, name)
-                    await self._limiter.sleep(pause)
+                    await self._sleep(turn, pause)
             self.under_way += 1
             turn.round = self.halvings
+            now = self._limiter.clock()
+            turn.starts = self._requests.take(now, 1), self._tokens.take(now, turn.tokens)
         finally:
             self._queue.remove(turn)
             self.waited += self._limiter.clock() - asked
@@ -232,17 +256,45 @@ class _Lane:
         """Return seconds until `turn` may start; None if others have to make room first."""
         if self._queue[0] is not turn or self.under_way >= self.limit:
             return None
-        return max(0.0, self._opens - self._limiter.clock())
+        now = self._limiter.clock()
+        minute = max(self._requests.pause(now, 1), self._tokens.pause(now, turn.tokens))
+        return max(0.0, self._opens - now, minute)
+
+    async def _sleep(self, turn: _Turn, seconds: float) -> None:
+        """Sleep; shorter if meanwhile a request took fewer tokens than it might have."""
+        if self._limiter.tokens_per_minute is None:
+            await self._limiter.sleep(seconds)
+            return
+        turn.wake.clear()
+        async with asyncio.TaskGroup() as tasks:
+            sleeping = tasks.create_task(self._asleep(seconds))
+            waking = tasks.create_task(turn.wake.wait())
+            await asyncio.wait((sleeping, waking), return_when=asyncio.FIRST_COMPLETED)
+            sleeping.cancel()
+            waking.cancel()
+
+    async def _asleep(self, seconds: float) -> None:
+        await self._limiter.sleep(seconds)
+
+    def _settle(self, turn: _Turn, requests: int, tokens: int | None) -> None:
+        """Correct how a request counts in its minute; None leaves its tokens as estimated."""
+        assert turn.starts is not None
+        as_request, as_tokens = turn.starts
+        self._requests.settle(as_request, requests)
+        if tokens is not None:
+            self._tokens.settle(as_tokens, tokens)
 
     def _bear(self, turn: _Turn, name: str) -> None:
         """Take note that a refusal holds `turn` back; raise one of its own if that is too long."""
-        refusal = self._refusal
-        assert refusal is not None  # it is what closed the lane
-        if self._in_time(turn):
+        refusal, left = self._refusal, self._opens - self._limiter.clock()
+        if refusal is None or left <= 0 or self._in_time(turn):
             return
-        left = max(1, math.ceil(self._opens - self._limiter.clock()))
-        raise ModelHTTPError(
-            refusal.status_code, name, refusal.body, headers={"retry-after": str(left)}
+        raise ProviderBusy(
+            f"model {name!r} was not asked: its provider wants nothing for another {left:.0f} s, "
+            f"longer than the patience of {self._limiter.patience:g} s; {refusal}",
+            model_name=name,
+            status=refusal.status,
+            retry_after=left,
         ) from refusal
 
     def _in_time(self, turn: _Turn) -> bool:
@@ -251,20 +303,20 @@ class _Lane:
             turn.deadline = self._limiter.clock() + self._limiter.patience
         return self._opens <= turn.deadline
 
-    def _refused(self, turn: _Turn, error: ModelHTTPError) -> bool:
+    def _refused(self, turn: _Turn, error: ModelAPIError, name: str) -> bool:
         """Slow down if `error` is a refusal; tell whether to ask again."""
-        if error.status_code not in REFUSALS or _out_of_credit(error):
+        busy = fault(error, name, now=self._limiter.now)
+        if not isinstance(busy, ProviderBusy):
             return False
         if turn.round == self.halvings:  # else it started before the limit was halved
             self.limit = max(1, self.limit // 2)
             self.halvings += 1
             self._in_a_row += 1
             self._successes = 0
-        asked = retry_after(error, self._limiter.now)
-        pause = self._back_off() if asked is None else asked
+        pause = self._back_off() if busy.retry_after is None else busy.retry_after
         now = self._limiter.clock()
         if now + pause > self._opens:
-            self._opens, self._refusal = now + pause, error
+            self._opens, self._refusal = now + pause, busy
         return self._in_time(turn)
 
     def _back_off(self) -> float:
@@ -304,7 +356,8 @@ class _LimitedModel(WrapperModel):
         async def opening() -> AsyncGenerator[ModelResponse]:
             yield await self.wrapped.request(messages, model_settings, model_request_parameters)
 
-        async with self._lane.ask(self.model_name, opening) as response:
+        tokens = self._estimate(messages, model_settings)
+        async with self._lane.ask(self.model_name, opening, tokens) as response:
             return response
 
     @asynccontextmanager
@@ -320,37 +373,17 @@ class _LimitedModel(WrapperModel):
                 messages, model_settings, model_request_parameters, run_context
             )
 
-        async with self._lane.ask(self.model_name, opening) as stream:
+        tokens = self._estimate(messages, model_settings)
+        async with self._lane.ask(self.model_name, opening, tokens) as stream:
             yield stream
 
-
-def _out_of_credit(error: ModelHTTPError) -> bool:
-    """Tell whether OpenAI's 429 means an empty account, which no waiting fills."""
-    body = error.body
-    if not isinstance(body, dict):
-        return False
-    said = cast(dict[str, object], body)
-    return "insufficient_quota" in (said.get("code"), said.get("type"))
+    def _estimate(self, messages: list[ModelMessage], settings: ModelSettings | None) -> int:
+        counted = self.limiter.tokens_per_minute is not None
+        return estimate(messages, settings) if counted else 0
 
 
-def retry_after(error: ModelHTTPError, now: Callable[[], datetime] = utc_now) -> float | None:
-    """Return the seconds that a provider asks to wait; None if it names none that are left.
-
-    A date is read against the answer's own Date, so that the two clocks need not agree.
-    """
-    headers = error.headers or {}
-    said = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(said)
-    except ValueError:
-        until, dated = _date(said), _date(headers.get("date", ""))
-        seconds = (until - (dated or now())).total_seconds() if until else 0.0
-    return seconds if 0 < seconds < math.inf else None
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        found = parsedate_to_datetime(text)
-    except ValueError:  # absent, or no date of HTTP
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)  # "-0000" names no zone
+def _tokens(answer: object) -> int | None:
+    """Return the tokens that an answer took; None if it does not tell."""
+    response = answer.get() if isinstance(answer, StreamedResponse) else answer
+    found = response.usage.total_tokens if isinstance(response, ModelResponse) else 0
+    return found or None

@@ -10,6 +10,7 @@ from ..deps.errors import ConfigError
 from ..deps.limiter import Limiter
 from ..deps.models import BASELINE, NOT_AN_LLM, Models
 from .engine import AnySuite, OnResult, evaluate
+from .env import Wrap
 from .references import SCORECARD, Reference, accepted, baseline_of, stored
 from .replay.tape import Mode
 from .report import SuiteReport
@@ -248,7 +249,7 @@ class Experiment:
             store=self.store,
             run=self.run,
             replay=asked.replay,
-            wrap=(self.limiter, self.meter),
+            wrap=self._around(),
             steering=sequential,
             stop=self.meter.reached,
             on_result=on_result,
@@ -266,6 +267,11 @@ class Experiment:
                 judged.comparisons,
             )
         return judged
+
+    def _around(self) -> tuple[Wrap, ...]:
+        """Return what all trials share; two limiters would wait for the same refusal twice."""
+        limited = any(isinstance(wrap, Limiter) for wrap in self.models.wrap)
+        return (self.meter,) if limited else (self.limiter, self.meter)
 
     def _judged(
         self, report: SuiteReport, reference: Reference | None, sequential: UntilDecided | None

@@ -3,15 +3,14 @@
 import asyncio
 import json
 import random
-import selectors
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -19,18 +18,33 @@ from hypothesis import strategies as st
 from openai import AsyncOpenAI
 from pydantic_ai import models
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
+from pydantic_ai.messages import (
+    BinaryContent,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    TextPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.usage import RequestUsage
 
 from assay.deps import BaselineModel, ConfigError
-from assay.deps.limiter import Limiter, Load, retry_after
+from assay.deps.causes import retry_after
+from assay.deps.errors import ProviderBusy
+from assay.deps.limiter import Limiter, Load
+from assay.deps.rates import SPAN, Window, estimate
 
-T = TypeVar("T")
+from .virtual import now, virtually
+
 ASKED: list[ModelMessage] = [ModelRequest.user_text_prompt("hello")]
 
 
@@ -58,38 +72,6 @@ def load(limiter: Limiter) -> Load:
 def refusal(seconds: object = None, status: int = 429, body: object = None) -> ModelHTTPError:
     headers = None if seconds is None else {"Retry-After": str(seconds)}
     return ModelHTTPError(status, "narrow", body, headers=headers)
-
-
-# -- virtual time: an event loop whose clock jumps to the next timer
-
-
-class Jump(selectors.SelectSelector):
-    """Waits for nothing but jumps; waiting without a timer would be for ever."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        assert timeout is not None, "everybody waits and nobody will come"
-        self.now += max(0.0, timeout)
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jump = Jump()
-        super().__init__(self._jump)
-
-    def time(self) -> float:
-        return self._jump.now
-
-
-def virtually(main: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main)
-
-
-def now() -> float:
-    return round(asyncio.get_running_loop().time(), 6)
 
 
 def limited(most: int = 10, *, patience: float = 60.0, seed: int = 7) -> Limiter:
@@ -264,9 +246,9 @@ def test_who_would_have_to_wait_too_long_is_told_at_once_and_for_how_long() -> N
         model = limiter(narrow.model())
         errors = await asyncio.gather(*[ask(model) for _ in range(3)], return_exceptions=True)
         assert now() == 1
-        assert [type(e) for e in errors] == [ModelHTTPError] * 3
+        assert [type(e) for e in errors] == [ModelHTTPError, ProviderBusy, ProviderBusy]
         assert len(narrow.starts) == 1
-        assert [retry_after(e) for e in errors if isinstance(e, ModelHTTPError)] == [3600] * 3
+        assert [e.retry_after for e in errors if isinstance(e, ProviderBusy)] == [3600] * 2
         await asyncio.sleep(3600)
         assert await ask(model) == "yes"
 
@@ -453,7 +435,7 @@ def test_limits_hold_and_every_slot_comes_back(
                 return await (stream if job.streams else ask)(model)
 
         ended = await asyncio.gather(*map(run, jobs), return_exceptions=True)
-        assert all(e == "yes" or isinstance(e, (ModelHTTPError, TimeoutError)) for e in ended)
+        assert all(e == "yes" or isinstance(e, (ModelAPIError, TimeoutError)) for e in ended)
         assert load(limiter).under_way == 0
         # Every slot is back: as many as the limit says can be under way at once again.
         await asyncio.sleep(100)
@@ -463,6 +445,184 @@ def test_limits_hold_and_every_slot_comes_back(
         assert all(1 <= at.under_way <= at.limit <= most for at in starts)
 
     virtually(main())
+
+
+# -- in a minute
+
+
+def in_a_minute(per_minute: int | None = None, tokens: int | None = None) -> Limiter:
+    clock = asyncio.get_running_loop().time
+    return Limiter(50, per_minute=per_minute, tokens_per_minute=tokens, clock=clock)
+
+
+def test_no_more_start_in_a_minute_than_allowed_and_in_the_order_they_came() -> None:
+    async def main() -> None:
+        narrow, asked = Narrow(seconds=0.0), list[int]()
+        limiter = in_a_minute(3)
+
+        async def numbered(number: int) -> None:
+            await ask(limiter(Watched(narrow.model(), lambda: asked.append(number))))
+
+        await asyncio.gather(*[numbered(n) for n in range(8)])
+        assert [at for at, _ in narrow.starts] == [0, 0, 0, SPAN, SPAN, SPAN, 2 * SPAN, 2 * SPAN]
+        assert asked == list(range(8))
+
+    virtually(main())
+
+
+def test_a_request_that_is_made_again_counts_again() -> None:
+    async def main() -> None:
+        narrow = Narrow([refusal(1)], seconds=0.0)
+        model = in_a_minute(2)(narrow.model())
+        await ask(model)
+        await ask(model)
+        assert [at for at, _ in narrow.starts] == [0, 1, SPAN]
+
+    virtually(main())
+
+
+def test_waiting_for_a_minute_to_pass_costs_no_patience() -> None:
+    async def main() -> None:
+        clock = asyncio.get_running_loop().time
+        limiter = Limiter(1, per_minute=1, patience=5, clock=clock)
+        narrow = Narrow([refusal(2)], seconds=0.0)
+        model = limiter(narrow.model())
+        first, second = asyncio.create_task(ask(model)), asyncio.create_task(ask(model))
+        assert await first == "yes"
+        narrow.refusals = [refusal(2)]  # for the second, which has waited for two minutes then
+        assert await second == "yes"
+        assert [at for at, _ in narrow.starts] == [0, SPAN, 2 * SPAN, 3 * SPAN]
+
+    virtually(main())
+
+
+def test_what_is_known_after_its_minute_changes_nothing() -> None:
+    window = Window(10, "tokens")
+    long_ago = window.take(0, 5)
+    assert window.pause(100, 1) == 0
+    window.settle(long_ago, 2)
+    window.take(100, 10)
+    assert window.pause(100, 1) == SPAN
+
+
+def test_who_is_cancelled_while_a_minute_passes_takes_nothing_of_it() -> None:
+    async def main() -> None:
+        narrow = Narrow(seconds=0.0)
+        model = in_a_minute(1, tokens=1000)(narrow.model())
+        await ask(model)
+        for _ in range(3):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    await ask(model)
+        assert await ask(model) == "yes"
+        assert [at for at, _ in narrow.starts] == [0, SPAN]
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    virtually(main())
+
+
+MOST: ModelSettings = {"max_tokens": 400}
+
+
+def tokens_of(total: int, limiter: Limiter, starts: list[float], seconds: float = 1.0) -> Model:
+    async def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        starts.append(now())
+        await asyncio.sleep(seconds)
+        usage = RequestUsage(input_tokens=total - 10, output_tokens=10)
+        return ModelResponse(parts=[TextPart("yes")], usage=usage)
+
+    return limiter(FunctionModel(answer))
+
+
+def test_what_a_request_may_take_is_kept_free_until_it_is_known_what_it_took() -> None:
+    async def main() -> None:
+        starts: list[float] = []
+        model = tokens_of(20, in_a_minute(tokens=1000), starts)
+        await asyncio.gather(
+            *[model.request(ASKED, MOST, ModelRequestParameters()) for _ in range(5)]
+        )
+        # Two may take 401 each; what they took, 20, lets the others in without waiting a minute.
+        assert starts == [0, 0, 1, 1, 2]
+
+    virtually(main())
+
+
+def test_tokens_that_were_not_expected_count_when_they_are_known() -> None:
+    async def main() -> None:
+        starts: list[float] = []
+        model = tokens_of(600, in_a_minute(tokens=1000), starts)
+        for _ in range(3):
+            await ask(model)
+        assert starts == [0, 1, SPAN]
+
+    virtually(main())
+
+
+def test_a_request_that_is_larger_than_a_minute_starts_alone() -> None:
+    async def main() -> None:
+        starts: list[float] = []
+        model = tokens_of(500, in_a_minute(tokens=100), starts)
+        await asyncio.gather(
+            *[model.request(ASKED, MOST, ModelRequestParameters()) for _ in range(2)]
+        )
+        assert starts == [0, SPAN]
+
+    virtually(main())
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.integers(1, 5),
+    st.lists(st.tuples(TIMES, st.none() | TIMES, st.booleans()), min_size=1, max_size=25),
+    st.lists(ERRORS, max_size=10),
+)
+def test_no_minute_ever_holds_more_requests_than_allowed(
+    most: int,
+    jobs: list[tuple[float, float | None, bool]],
+    errors: list[ModelHTTPError | None],
+) -> None:
+    async def main() -> None:
+        narrow = Narrow([e for e in errors if e is not None])
+        model = in_a_minute(most, tokens=100_000)(narrow.model())
+
+        async def run(comes: float, leaves: float | None, streams: bool) -> str:
+            await asyncio.sleep(comes * 10)
+            async with asyncio.timeout(leaves):
+                return await (stream if streams else ask)(model)
+
+        await asyncio.gather(*[run(*job) for job in jobs], return_exceptions=True)
+        starts = [at for at, _ in narrow.starts]
+        assert all(sum(begin <= at < begin + 60 for at in starts) <= most for begin in starts)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    virtually(main())
+
+
+@given(st.integers(1, 20), st.lists(st.tuples(TIMES, st.integers(0, 20), st.integers(0, 20))))
+def test_a_window_never_holds_more_units_than_its_size(
+    most: int, jobs: list[tuple[float, int, int]]
+) -> None:
+    window, time, started = Window(most, "tokens"), 0.0, list[tuple[float, int]]()
+    for later, guess, took in jobs:
+        time += later
+        units = min(guess, most)
+        while (pause := window.pause(time, units)) > 0:
+            time += pause
+        window.settle(window.take(time, units), less := min(took, units))
+        started.append((time, less))
+    for begin, _ in started:
+        assert sum(units for at, units in started if begin <= at < begin + SPAN) <= most
+
+
+def test_an_estimate_reads_texts_calls_and_files() -> None:
+    image = BinaryContent(b"x" * 50_000, media_type="image/png")
+    asked: list[ModelMessage] = [
+        ModelRequest(parts=[UserPromptPart(["a" * 400, image])], instructions="b" * 40),
+        ModelResponse(parts=[ToolCallPart("t", {"a": "c" * 72}), TextPart("d" * 80)]),
+        ModelRequest(parts=[ToolReturnPart("t", "e" * 120, "1")], instructions="b" * 40),
+    ]
+    assert estimate(asked, None) == 100 + 1000 + 20 + 20 + 30 + 10
+    assert estimate(asked, {"max_tokens": 7}) == estimate(asked, None) + 7
 
 
 # -- what is wrapped, and what it is called
@@ -508,6 +668,13 @@ def test_models_of_one_provider_share_a_limit_and_others_do_not() -> None:
 def test_a_limiter_that_makes_no_sense_is_refused(most: int, patience: float, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Limiter(most, patience=patience)
+
+
+def test_a_minute_that_holds_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="0 requests per minute would ask nothing"):
+        Limiter(per_minute=0)
+    with pytest.raises(ConfigError, match="-1 tokens per minute would ask nothing"):
+        Limiter(tokens_per_minute=-1)
 
 
 def test_one_limiter_serves_one_loop_after_another() -> None:

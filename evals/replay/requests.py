@@ -15,7 +15,7 @@ Arguments and contents are left as they are: an `id` in a tool's result is part 
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha256
 from typing import Any, cast
@@ -26,6 +26,8 @@ from pydantic_ai.messages import ModelMessage, ModelRequest
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_core import to_jsonable_python
+
+from ...deps.secrets import HIDDEN, scrub
 
 __all__ = ("canonical", "digest", "request_document", "scrub", "without_binary")
 
@@ -42,28 +44,10 @@ PART_NOISE = frozenset(
 )
 TOOL_NOISE = frozenset(("toolset_id", "metadata", "timeout"))
 SETTINGS_NOISE = frozenset(("timeout", "request_timeout", "max_retries", "extra_headers"))
-HIDDEN = "[secret]"
 
 _SECRET_NAME = re.compile(
     r"api[-_]?key|authori[sz]ation|secret|password|passwd|credential|access[-_]?token|^token$", re.I
 )
-# What keys look like, each after a text that it contains: that is looked for first, and quickly.
-_SECRET_TEXT = {
-    "sk-": re.compile(r"\bsk-(?=[\w-]*\d)[\w-]{20,}"),  # OpenAI, Anthropic, OpenRouter
-    "AKIA": re.compile(r"\bAKIA[0-9A-Z]{16}\b"),  # AWS
-    "ASIA": re.compile(r"\bASIA[0-9A-Z]{16}\b"),
-    "AIza": re.compile(r"\bAIza[\w-]{35}"),  # Google
-    **{  # GitHub; "gh" alone is in every other English text
-        f"gh{kind}_": re.compile(rf"\bgh{kind}_[A-Za-z0-9]{{30,}}") for kind in "pousr"
-    },
-    "github_pat_": re.compile(r"\bgithub_pat_\w{30,}"),
-    "xox": re.compile(r"\bxox[abeprs]-[A-Za-z0-9-]{10,}"),  # Slack
-    "hf_": re.compile(r"\bhf_[A-Za-z0-9]{24,}"),  # Hugging Face
-    "gsk_": re.compile(r"\bgsk_[A-Za-z0-9]{24,}"),  # Groq
-    "pylf_": re.compile(r"\bpylf_v\d_\w{24,}"),  # Logfire
-    "eyJ": re.compile(r"\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}"),  # JSON web tokens
-    "Bearer ": re.compile(r"(?<=Bearer )[\w.~+/-]{16,}=*"),
-}
 
 
 def canonical(value: object) -> str:
@@ -74,20 +58,6 @@ def canonical(value: object) -> str:
 def digest(text: str) -> str:
     """Return the hash of a text, short enough for a file's name."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:20]
-
-
-def scrub(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return a JSON text without `secrets` and without what looks like a key of a known provider.
-
-    A guard against mistakes, not a proof: a secret of no known form that nobody names stays.
-    """
-    for secret in secrets:
-        if len(secret) >= 8:  # shorter ones, like "none", are words
-            text = text.replace(json.dumps(secret, ensure_ascii=False)[1:-1], HIDDEN)
-    for mark, pattern in _SECRET_TEXT.items():
-        if mark in text:
-            text = pattern.sub(HIDDEN, text)
-    return text
 
 
 def request_document(
