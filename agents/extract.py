@@ -1,21 +1,25 @@
 """Fill a model of yours from a text, with a verbatim quote for every field."""
 
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Generic, cast
 
-from pydantic import BaseModel, ValidationError
-from pydantic_ai import Agent, ModelRetry, RunContext, ToolOutput
+from pydantic import BaseModel
+from pydantic_ai import Agent, RunContext, ToolOutput
 from pydantic_ai.models import Model
 
 from ..deps.base import BaseDeps
 from ..deps.baseline import BaselineModel
-from ..deps.drafts import Draft, T, demand, draft, filled
+from ..deps.drafts import Draft, T, draft
 from ..deps.fence import FENCE_RULE, fence, unfence
 from ..deps.models import by_name
-from ..tools.quotes import DOCUMENT, Quote, document, find_quote, not_there, verbatim
+from ..deps.streaming import OnEvent, Stream, filling, streamed
+from ..tools.forms import proved
+from ..tools.quotes import DOCUMENT, Quote, document, find_quote
 
-__all__ = ("INSTRUCTIONS", "Deps", "Extraction", "Quote", "agent", "run")
+__all__ = ("INSTRUCTIONS", "Deps", "Extraction", "Quote", "agent", "run", "stream")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +72,10 @@ def agent(target: type[T]) -> Agent[Deps, Extraction[T]]:
 @lru_cache(maxsize=64)
 def _agent(target: type[BaseModel]) -> Agent[Deps, Extraction[Any]]:
     def extraction(ctx: RunContext[Deps], form: Draft[Any]) -> Extraction[Any]:
-        return _check(target, document(ctx), form)
+        value, quotes = proved(target, document(ctx), form)
+        # Subscripted with the class itself, so that the result can be dumped and read again.
+        kind = cast(type[Extraction[Any]], cast(Any, Extraction)[target])
+        return kind(value=value, quotes=quotes)
 
     extraction.__annotations__["form"] = draft(target)  # the schema that the model is shown
     agent = Agent(
@@ -97,29 +104,6 @@ def today(ctx: RunContext[Deps]) -> str:
     return f"Today is {ctx.deps.now():%A, %Y-%m-%d}.{order[ctx.deps.day_first]}"
 
 
-def _check(target: type[T], text: str, form: Draft[Any]) -> Extraction[T]:
-    """Find every quote in the text and make a target of the values, or send the form back."""
-    leaves = [path for path, _ in filled(form.value)]
-    claims = {claim.field: claim for claim in form.quotes}
-    wrong = [f"{path!r} has a value but no quote." for path in leaves if path not in claims]
-    wrong += [f"{path!r} has a quote but no value." for path in claims if path not in leaves]
-    quotes = {path: verbatim(text, c.quote, after=c.after) for path, c in claims.items()}
-    wrong += [
-        f"{path!r}: {not_there(text, claims[path].quote)}"
-        for path, quote in quotes.items()
-        if quote is None
-    ]
-    if wrong:
-        raise ModelRetry("\n".join([*wrong, "Correct this, or leave fields null."]))
-    try:
-        value = demand(target, form.value)
-    except ValidationError as e:
-        raise ModelRetry(f"The form does not hold together: {e}. Read the text again.") from e
-    # Subscripted with the class itself, so that the result can be dumped and read again.
-    kind = cast(type[Extraction[T]], cast(Any, Extraction)[target])
-    return kind(value=value, quotes={path: quote for path, quote in quotes.items() if quote})
-
-
 async def run(
     text: str, target: type[T], deps: Deps, *, model: Model | str | None = None
 ) -> Extraction[T]:
@@ -144,3 +128,19 @@ async def run(
         usage_limits=deps.limits,
     )
     return result.output
+
+
+def stream(
+    text: str,
+    target: type[T],
+    deps: Deps,
+    *,
+    model: Model | str | None = None,
+    on_event: OnEvent | None = None,
+) -> AbstractAsyncContextManager[Stream[Mapping[str, object], Extraction[T]]]:
+    """Fill `target` as `run` does, and give the fields as they are filled, not yet proved.
+
+    Iterate for dotted paths and values, `await output()` for the whole and its quotes.
+    """
+    prompt, read = fence(DOCUMENT, text), filling(target)
+    return streamed(agent(target), prompt, deps, read, model=model, on_event=on_event)

@@ -1,20 +1,23 @@
 """Sort one message into one label of a taxonomy, or into none."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 from pydantic_ai import Agent, ModelRetry, RunContext
 from pydantic_ai.models import Model
+from typing_extensions import TypedDict  # Pydantic reads no other one before Python 3.12
 
 from ..deps.base import BaseDeps
 from ..deps.baseline import BaselineModel
 from ..deps.fence import FENCE_RULE, fence, unfence
 from ..deps.history import MemoryMessages, MessageStore
 from ..deps.models import by_name
+from ..deps.streaming import OnEvent, Stream, streamed, valid
 from ..deps.taxonomy import Taxonomy
 from ..tools.history import similar_messages
 
-__all__ = ("INSTRUCTIONS", "Deps", "Triage", "agent", "run")
+__all__ = ("INSTRUCTIONS", "Deps", "Partial", "Triage", "agent", "run", "stream")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,15 @@ class Triage(BaseModel):
     def abstained(self) -> bool:
         """Whether none of the labels fits."""
         return self.label is None
+
+
+class Partial(TypedDict, total=False):
+    """The fields of a `Triage` that have been written so far."""
+
+    reason: str
+    label: str | None
+    confidence: float
+    urgency: int
 
 
 INSTRUCTIONS = f"""\
@@ -114,3 +126,16 @@ async def run(message: str, deps: Deps, *, model: Model | str | None = None) -> 
         usage_limits=deps.limits,
     )
     return result.output
+
+
+def stream(
+    message: str, deps: Deps, *, model: Model | str | None = None, on_event: OnEvent | None = None
+) -> AbstractAsyncContextManager[Stream[Partial, Triage]]:
+    """Sort `message` as `run` does, and give the answer as it is written, its reason first.
+
+    Iterate for partial answers, `await output()` for the whole one; `on_event` is told the rest.
+    """
+    names = (None, *deps.taxonomy.names)
+    read = valid(TypeAdapter(Partial), lambda partial: partial.get("label") in names)
+    prompt = fence("message", message)
+    return streamed(agent, prompt, deps, read, model=model, on_event=on_event)

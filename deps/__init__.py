@@ -14,6 +14,7 @@ from .errors import (
     UnknownModel,
     Unsolvable,
 )
+from .fallback import Answered, Trail
 from .fence import FENCE_RULE, fence, unfence
 from .limiter import Limiter
 from .memo import Memo
@@ -23,6 +24,7 @@ from .settings import Settings
 __all__ = (
     "BASELINE",
     "FENCE_RULE",
+    "Answered",
     "AssayError",
     "BadDataset",
     "BaseDeps",
@@ -39,6 +41,7 @@ __all__ = (
     "NotFound",
     "ProviderError",
     "Settings",
+    "Trail",
     "UnknownModel",
     "Unsolvable",
     "by_name",

@@ -1,11 +1,13 @@
 """What every agent is given: models, a clock, a budget and a cache."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Self
 
 from pydantic_ai.usage import RunUsage, UsageLimits
 
+from .fallback import Trail
 from .memo import Memo
 from .models import Models
 
@@ -35,3 +37,7 @@ class BaseDeps:
     usage: RunUsage | None = None
     limits: UsageLimits = field(default_factory=UsageLimits)
     memo: Memo = field(default_factory=Memo)
+
+    def noting(self, trail: Trail) -> Self:
+        """Return a copy whose runs, sub-agents' too, note in `trail` which model answered."""
+        return replace(self, models=replace(self.models, trail=trail))

@@ -1,9 +1,12 @@
 """Settings, read from the environment at the door: by a CLI, a plugin or a service's start-up."""
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from typing import Annotated
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .models import BASELINE, Endpoint, Models
+from .resilience import resilient
 
 __all__ = ("Settings",)
 
@@ -21,17 +24,53 @@ class Settings(BaseSettings):
         default=None, description="for the agents that ask for a large one"
     )
     judge_model: str | None = Field(default=None, description="for judges")
+    embed_model: str | None = Field(default=None, description="for embeddings")
+    # `NoDecode`: a list with commas, as people write it, not JSON.
+    fallback: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="the models that are asked when another fails, in order, with commas between: "
+        "openai:gpt-5,anthropic:claude-opus-4-5,baseline",
+    )
     base_url: str | None = Field(default=None, description="an OpenAI-compatible server")
     api_key: SecretStr = Field(default=SecretStr("none"), description="its key, if it wants one")
+    timeout: float = Field(default=300.0, gt=0, description="seconds that a request may take")
+    max_concurrency: int = Field(
+        default=20, ge=1, description="requests that a provider is asked at once, at most"
+    )
+    requests_per_minute: int | None = Field(default=None, ge=1, description="of each provider")
+    tokens_per_minute: int | None = Field(default=None, ge=1, description="of each provider")
     trace: str | None = Field(
         default=None, description="console, logfire, or a file: where the CLI sends spans"
     )
 
+    @field_validator("fallback", mode="before")
+    @classmethod
+    def _split(cls, names: object) -> object:
+        if not isinstance(names, str):
+            return names
+        return tuple(name for part in names.split(",") if (name := part.strip()))
+
     def models(self) -> Models:
-        """Return what model names mean under these settings."""
-        roles = {"small": self.small_model, "large": self.large_model, "judge": self.judge_model}
+        """Return what model names mean under these settings.
+
+        Providers are asked through `resilience.resilient`: call this once, and share the result.
+        """
+        roles = {
+            "small": self.small_model,
+            "large": self.large_model,
+            "judge": self.judge_model,
+            "embed": self.embed_model,
+        }
         return Models(
             default=self.model,
             roles={role: name for role, name in roles.items() if name},
             endpoint=Endpoint(self.base_url, self.api_key) if self.base_url else None,
+            fallback=self.fallback,
+            wrap=resilient(
+                timeout=self.timeout,
+                max_concurrency=self.max_concurrency,
+                requests_per_minute=self.requests_per_minute,
+                tokens_per_minute=self.tokens_per_minute,
+                secrets=(self.api_key,) if self.base_url else (),
+            ),
         )

@@ -79,7 +79,8 @@ class Env:
         around += [transcript] if tape is None else [tape, transcript]
         if unit.position == unit.trial == 0:
             around.append(self.observer)  # one trial shows what the agents ask with
-        models = replace(self.models, wrap=tuple(around))
+        # Another model's answers, or a baseline's, would be scored as this one's.
+        models = replace(self.models, wrap=tuple(around), fallback=())
         return TrialEnv(models=models, tape=tape, transcript=transcript)
 
     def _secrets(self) -> tuple[SecretStr, ...]:

@@ -1,5 +1,6 @@
 """No test asks a provider on the network; wire-level tests bring a server on loopback."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,8 +20,8 @@ settings.load_profile("assay")
 @pytest.fixture(autouse=True)
 def own_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", False)
-    for name in ("MODEL", "SMALL_MODEL", "LARGE_MODEL", "JUDGE_MODEL", "BASE_URL", "API_KEY"):
-        monkeypatch.delenv(f"ASSAY_{name}", raising=False)
+    for name in [name for name in os.environ if name.startswith("ASSAY_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("ASSAY_STORE", str(tmp_path / "runs.db"))
 
 

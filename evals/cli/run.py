@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import yaml
 from pydantic_core import to_json, to_jsonable_python
 
 from ...deps.errors import ConfigError
+from ...deps.fallback import Trail
 from ...deps.models import Models
-from .door import FAILED, PASS, explain, out, read_text, say_model, wait_for
+from .door import FAILED, PASS, err, explain, out, read_text, say_model, wait_for
 from .runners import Options, runner
 
 __all__ = ("Options", "run_agent")
@@ -28,10 +30,14 @@ def run_agent(
         from .book import run_book
 
         raise typer.Exit(run_book(*_texts(words, files), models, json, options))
+    trail = Trail()
+    models = replace(models, trail=trail)
     work = runner(name, models, options)
     texts, unread = _texts(words, files)
     say_model(models.describe())
     results, code = wait_for(_run_each(work, texts, unread), models)
+    for run in trail.runs if trail.fell_back else ():
+        err().print(str(run), markup=False, soft_wrap=True)
     _show(results, json)
     raise typer.Exit(code)
 

@@ -1,5 +1,6 @@
 """What callers are promised about types. Checked by pyright and mypy, never run."""
 
+from collections.abc import Mapping
 from typing import assert_type
 
 from pydantic import BaseModel
@@ -7,6 +8,7 @@ from pydantic_ai import Agent
 from pydantic_evals import Dataset
 
 from assay.agents import copy_editor, desk, extract, judge, triage
+from assay.deps import Trail
 from assay.evals import Suite, SuiteReport, Trial, evaluate, plain, task_of
 
 
@@ -28,6 +30,14 @@ async def services(
     assert_type(await copy_editor.run("text", edit), copy_editor.Review)
     assert_type(await desk.run("text", whole), desk.Handled)
     assert_type(judge.agent, Agent[judge.Deps, judge.Judgement])
+    async with triage.stream("text", triage_deps) as sorting:
+        async for partial in sorting:
+            assert_type(partial, triage.Partial)
+        assert_type(await sorting.output(), triage.Triage)
+    async with extract.stream("text", Order, extract_deps) as filling:
+        assert_type(await anext(filling), Mapping[str, object])
+        assert_type(await filling.output(), extract.Extraction[Order])
+    assert_type(whole.noting(Trail()), desk.Deps)
     # The whole is every part's deps.
     assert_type(await triage.run("text", whole), triage.Triage)
 

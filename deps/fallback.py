@@ -1,0 +1,323 @@
+"""Who is asked when a model fails, and the trail that tells who answered in the end.
+
+A chain asks the model that a run names, and the next one when that one
+
+- fails as a provider, or cannot take so long a prompt: at once, within the run, so that the
+  conversation and the work of tools so far are kept;
+- refuses, breaks a stream off that had begun, or gives no valid output in all its retries: the
+  prompt is asked once more from the start, within the same budget.
+
+A model that failed is not asked again in that run. When nobody answers, the error of the model
+that was asked first is raised, with a note for every other one. The caller's own errors (an input,
+a setting, a budget, a tool's own) ask nobody else: the next model could not do better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from pydantic_ai import RunContext
+from pydantic_ai.capabilities import ResolveModelId
+from pydantic_ai.exceptions import (
+    ContentFilterError,
+    FallbackExceptionGroup,
+    UnexpectedModelBehavior,
+)
+from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.run import AgentRunResult
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
+
+from .baseline import is_baseline
+from .errors import ContextTooLong, InputError, provider_fault
+
+__all__ = ("Answered", "Chain", "Passed", "ResolveWithFallback", "Trail", "passes_on")
+
+Why = Literal["provider", "too_long", "refused", "invalid"]
+"""`provider`: it failed. `too_long`: the prompt was, for it. `invalid`: no valid output."""
+
+DepsT = TypeVar("DepsT")
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A model that was asked and passed over, and why.
+
+    Attributes:
+        model: Its name.
+        why: The kind of failure.
+        error: What it raised: type and message.
+    """
+
+    model: str
+    why: Why
+    error: str
+
+
+@dataclass(kw_only=True)
+class Answered:
+    """Who answered one run of an agent, and who was asked before.
+
+    Attributes:
+        agent: The agent's name, where it has one.
+        asked: The model that the run named, its role resolved.
+        model: Who gave the latest response; None while nobody has, or if nobody did.
+        degraded: Whether that is a baseline in the place of an LLM.
+        passed: The models that were asked before it and failed, in order.
+    """
+
+    agent: str | None
+    asked: str
+    model: str | None = None
+    degraded: bool = False
+    passed: list[Passed] = field(default_factory=list[Passed])
+
+    def __str__(self) -> str:
+        """Say it in a line, for people."""
+        whom = "nobody" if self.model is None else f"{self.model!r}"
+        last = ", a baseline, not an LLM" if self.degraded else ""
+        why = "".join(f"; {one.model!r} failed ({one.why}): {one.error}" for one in self.passed)
+        return f"{self.agent or 'agent'}: {whom} answered{last}{why}"
+
+
+@dataclass
+class Trail:
+    """Who answered, run by run: give a new one to what you want to know it of.
+
+    ```python
+    trail = Trail()
+    answer = await triage.run(message, deps.noting(trail))
+    if trail.degraded:
+        ...
+    ```
+    """
+
+    runs: list[Answered] = field(default_factory=list[Answered])
+
+    @property
+    def degraded(self) -> bool:
+        """Whether a baseline answered in an LLM's place, in any of the runs."""
+        return any(run.degraded for run in self.runs)
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether any run was answered by another model than the one it named."""
+        return any(run.model not in (None, run.asked) for run in self.runs)
+
+
+def passes_on(error: BaseException) -> bool:
+    """Tell whether the next model may do better: the provider's or the model's failure it was."""
+    return isinstance(error, UnexpectedModelBehavior) or provider_fault(error)
+
+
+def _why(error: Exception) -> Why:
+    if isinstance(error, ContentFilterError):
+        return "refused"
+    if isinstance(error, ContextTooLong):
+        return "too_long"
+    return "provider" if provider_fault(error) else "invalid"
+
+
+class Chain(FallbackModel):
+    """The models that one run may ask, first to last. It is made for one run and keeps its state.
+
+    Args:
+        members: Name and model; each in wrappers of its own, so that a recording, a limiter or a
+            circuit sees the model that it is about.
+        answered: Where it is noted who answers.
+    """
+
+    def __init__(self, members: Sequence[tuple[str, Model]], answered: Answered) -> None:
+        self.answered = answered
+        self.errors: list[Exception] = []
+        self.of_tools: list[Exception] = []
+        self._members = [_Member(model, name, self) for name, model in members]
+        super().__init__(*self._members, fallback_on=[passes_on])
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        try:
+            return await super().request(messages, model_settings, model_request_parameters)
+        except FallbackExceptionGroup:
+            pass  # raised below, outside: its first member must not become its own cause
+        finally:
+            self._leave_out()
+        raise self.first_error()
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        try:
+            async with super().request_stream(
+                messages, model_settings, model_request_parameters, run_context
+            ) as stream:
+                yield stream
+            return
+        except FallbackExceptionGroup:
+            pass
+        finally:
+            self._leave_out()
+        raise self.first_error()
+
+    def passed(self, member: _Member, error: Exception) -> None:
+        """Note that a member failed; it is not asked again."""
+        member.failed = True
+        if self.errors:
+            said = f"{type(error).__name__}: {error}"
+            self.errors[0].add_note(f"{member.name!r} was asked next and failed too: {said}")
+        self.errors.append(error)
+        note = Passed(member.name, _why(error), f"{type(error).__name__}: {error}")
+        self.answered.passed.append(note)
+        self.nobody()
+
+    def gave(self, member: _Member) -> None:
+        """Note that a member gave a response."""
+        self.answered.model = member.name
+        self.answered.degraded = bool(self.errors) and is_baseline(member)
+
+    def nobody(self) -> None:
+        """Note that what was answered so far came to nothing."""
+        self.answered.model, self.answered.degraded = None, False
+
+    @property
+    def stands_in(self) -> bool:
+        """Whether it is a baseline's turn, in an LLM's place."""
+        return bool(self.errors) and is_baseline(self.models[0])
+
+    def concerns(self, error: Exception) -> bool:
+        """Tell whether a run failed by its model: not by a tool, whoever that had asked."""
+        if any(error is one for one in self.errors):
+            return True
+        own = all(error is not one for one in self.of_tools)
+        return own and isinstance(error, UnexpectedModelBehavior)
+
+    def go_on(self, error: Exception) -> bool:
+        """Take a run's failure for that of the member it ended with; tell whether one is left."""
+        if all(error is not one for one in self.errors):  # else it was noted when it was raised
+            self.passed(next(m for m in self._members if not m.failed), error)
+            self._leave_out()
+        return any(not member.failed for member in self._members)
+
+    def first_error(self) -> Exception:
+        """Return the error of the model that was asked first; the others are its notes."""
+        return self.errors[0]
+
+    def _leave_out(self) -> None:
+        left = [member for member in self._members if not member.failed]
+        if left:  # a chain without models could not even tell its name
+            self.models = list(left)
+
+
+class _Member(WrapperModel):
+    """A model of a chain, which tells the chain how it went."""
+
+    def __init__(self, wrapped: Model, name: str, chain: Chain) -> None:
+        super().__init__(wrapped)
+        self.name = name
+        self.failed = False
+        self._chain = chain
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        try:
+            response = await self.wrapped.request(
+                messages, model_settings, model_request_parameters
+            )
+        except Exception as e:
+            self._note(e)
+            raise
+        self._chain.gave(self)
+        return response
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        try:
+            async with self.wrapped.request_stream(
+                messages, model_settings, model_request_parameters, run_context
+            ) as stream:
+                yield stream
+        except Exception as e:  # a break in the middle comes through here, too
+            self._note(e)
+            raise
+        self._chain.gave(self)
+
+    def _note(self, error: Exception) -> None:
+        if passes_on(error):
+            self._chain.passed(self, error)
+
+
+class ResolveWithFallback(ResolveModelId[DepsT]):
+    """Resolves a run's model name, and asks the rest of its chain when the run fails.
+
+    Asked again are the prompt and the history, with the run's deps and what is left of its budget.
+    What else a run was given (`output_type`, `toolsets`, `instructions`) is not: it would have to
+    be the agent's own.
+    """
+
+    async def on_tool_execute_error(
+        self,
+        ctx: RunContext[DepsT],
+        *,
+        call: ToolCallPart,
+        tool_def: ToolDefinition,
+        args: dict[str, Any],
+        error: Exception,
+    ) -> Any:
+        if (chain := _chain(ctx.model)) is not None:
+            chain.of_tools.append(error)
+        raise error
+
+    async def on_run_error(
+        self, ctx: RunContext[DepsT], *, error: BaseException
+    ) -> AgentRunResult[Any]:
+        chain = _chain(ctx.model)
+        if chain is None or ctx.agent is None or not isinstance(error, Exception):
+            raise error
+        if isinstance(error, InputError) and chain.stands_in:
+            # What is to be told, and put right, is why there had to be a stand-in.
+            chain.nobody()
+            chain.first_error().add_note(f"its baseline had no answer either: {error}")
+            raise chain.first_error()
+        if not chain.concerns(error):
+            raise error
+        if not chain.go_on(error):
+            raise chain.first_error()
+        return await ctx.agent.run(
+            ctx.prompt,
+            deps=ctx.deps,
+            model=chain,
+            usage=ctx.usage,
+            usage_limits=ctx.usage_limits,
+            message_history=[m for m in ctx.messages if m.run_id != ctx.run_id] or None,
+        )
+
+
+def _chain(model: object) -> Chain | None:
+    while isinstance(model, WrapperModel):
+        model = model.wrapped
+    return model if isinstance(model, Chain) else None
