@@ -31,7 +31,7 @@ from pydantic_ai.models import Model, ModelResolutionContext
 
 from .errors import ConfigError
 from .fallback import Answered, Chain, ResolveWithFallback, Trail
-from .providers import Endpoint, build
+from .providers import Clients, Endpoint, build
 
 __all__ = (
     "BASELINE",
@@ -68,6 +68,7 @@ class Models:
         default: The name that a role without an entry in `roles` stands for.
         roles: Role to name.
         endpoint: Where a name without a known provider prefix is looked for.
+        clients: How clients of providers are made, and in which mode models are asked.
         fallback: Names of the models that are asked, in this order, when the one that a run names
             fails (see `fallback`). `baseline` is the asking agent's own, left out where it has
             none. The roles of judge and embeddings have no fallback; nor has a baseline.
@@ -79,12 +80,15 @@ class Models:
     default: str = BASELINE
     roles: Mapping[str, str] = field(default_factory=dict[str, str])
     endpoint: Endpoint | None = None
+    clients: Clients = field(default_factory=Clients)
     fallback: tuple[str, ...] = ()
     trail: Trail | None = field(default=None, repr=False, compare=False)
     wrap: tuple[Callable[[Model], Model], ...] = ()
     # Shared by copies made with `replace`: a client is built once, however many trials there are.
-    _built: dict[tuple[Endpoint | None, str], Model] = field(
-        default_factory=dict[tuple[Endpoint | None, str], Model], repr=False, compare=False
+    _built: dict[tuple[Endpoint | None, Clients, str], Model] = field(
+        default_factory=dict[tuple[Endpoint | None, Clients, str], Model],
+        repr=False,
+        compare=False,
     )
 
     def named(self, name: str) -> str:
@@ -178,9 +182,9 @@ class Models:
         return baseline()
 
     def _provider(self, model_id: str) -> Model:
-        key = (self.endpoint, model_id)
+        key = (self.endpoint, self.clients, model_id)
         if key not in self._built:
-            self._built[key] = build(model_id, self.endpoint)
+            self._built[key] = build(model_id, self.endpoint, self.clients)
         return self._built[key]
 
 

@@ -6,9 +6,14 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .models import BASELINE, Endpoint, Models
+from .output_mode import OutputModes
+from .providers import Clients
 from .resilience import resilient
 
 __all__ = ("Settings",)
+
+NO_KEY = "none"
+"""What local servers are given as a key: no secret, and a word that errors may show."""
 
 
 class Settings(BaseSettings):
@@ -32,7 +37,15 @@ class Settings(BaseSettings):
         "openai:gpt-5,anthropic:claude-opus-4-5,baseline",
     )
     base_url: str | None = Field(default=None, description="an OpenAI-compatible server")
-    api_key: SecretStr = Field(default=SecretStr("none"), description="its key, if it wants one")
+    api_key: SecretStr = Field(default=SecretStr(NO_KEY), description="its key, if it wants one")
+    litellm_base_url: str | None = Field(
+        default=None, description="a LiteLLM proxy, for litellm:... (else ASSAY_BASE_URL)"
+    )
+    litellm_api_key: SecretStr = Field(default=SecretStr(NO_KEY), description="its key")
+    output_mode: str = Field(
+        default="auto",
+        description="auto, tool, native or prompted; or by model: llama3.2=prompted,openai:x=tool",
+    )
     timeout: float = Field(default=300.0, gt=0, description="seconds that a request may take")
     max_concurrency: int = Field(
         default=20, ge=1, description="requests that a provider is asked at once, at most"
@@ -61,16 +74,26 @@ class Settings(BaseSettings):
             "judge": self.judge_model,
             "embed": self.embed_model,
         }
+        keys = (self.api_key, self.litellm_api_key)
         return Models(
             default=self.model,
             roles={role: name for role, name in roles.items() if name},
             endpoint=Endpoint(self.base_url, self.api_key) if self.base_url else None,
+            clients=self._clients(),
             fallback=self.fallback,
             wrap=resilient(
                 timeout=self.timeout,
                 max_concurrency=self.max_concurrency,
                 requests_per_minute=self.requests_per_minute,
                 tokens_per_minute=self.tokens_per_minute,
-                secrets=(self.api_key,) if self.base_url else (),
+                secrets=tuple(key for key in keys if key.get_secret_value() != NO_KEY),
             ),
+        )
+
+    def _clients(self) -> Clients:
+        litellm = self.litellm_base_url
+        return Clients(
+            timeout=self.timeout,
+            modes=OutputModes.parse(self.output_mode),
+            endpoints=(("litellm", Endpoint(litellm, self.litellm_api_key)),) if litellm else (),
         )

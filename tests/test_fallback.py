@@ -73,7 +73,7 @@ class World:
     llms: Mapping[str, Llm] = field(default_factory=dict[str, Llm])
     asked: list[str] = field(default_factory=list[str])
 
-    def build(self, model_id: str, endpoint: Endpoint | None) -> Model:
+    def build(self, model_id: str, *args: object) -> Model:
         if model_id not in self.llms:
             raise UnknownModel(f"unknown model {model_id!r}")
         llm = self.llms[model_id]

@@ -163,7 +163,7 @@ async def test_events_are_told_to_a_user_interface() -> None:
 def naming(monkeypatch: pytest.MonkeyPatch, **models: Model) -> Models:
     """Return models by name; the first one is asked, the others stand in for it."""
 
-    def build(model_id: str, endpoint: Endpoint | None) -> Model:
+    def build(model_id: str, *args: object) -> Model:
         return models[model_id]
 
     monkeypatch.setattr(deps_models, "build", build)

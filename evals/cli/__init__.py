@@ -69,6 +69,25 @@ def agents(
 
 
 @app.command()
+def models(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="models or roles; default: what is configured"),
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="call each: one word, then an output in every output mode"),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
+) -> None:
+    """List the configured models and what their servers offer; --check tells what works there."""
+    from .door import start
+    from .models import show_models
+
+    show_models(start(None, None), names or [], check, json)
+
+
+@app.command()
 def run(
     agent: Annotated[str, typer.Argument(help="an agent's name; see `assay agents`")],
     text: Annotated[
