@@ -75,6 +75,8 @@ counting = Suite(
 @pytest.fixture
 def service(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     monkeypatch.delenv("ASSAY_STORE")
+    # Modules are rewritten within a second here, which is as long as bytecode tells them apart by.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     pytester.makeini(
         "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
         "filterwarnings = error\n"
