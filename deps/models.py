@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal, Protocol, TypeVar, get_args
 
+from pydantic import SecretStr
 from pydantic_ai.capabilities import ResolveModelId
 from pydantic_ai.models import Model, ModelResolutionContext
 
@@ -155,6 +156,13 @@ class Models:
         for wrap in self.wrap:
             model = wrap(model)
         return model
+
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """The keys that are configured here: no file and no error may show them."""
+        own = () if self.endpoint is None else (self.endpoint,)
+        others = (endpoint for _, endpoint in self.clients.endpoints)
+        return tuple(endpoint.api_key for endpoint in (*own, *others))
 
     async def aclose(self) -> None:
         """Close the clients that were opened for the models resolved so far, and forget them."""

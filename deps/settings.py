@@ -12,9 +12,6 @@ from .resilience import resilient
 
 __all__ = ("Settings",)
 
-NO_KEY = "none"
-"""What local servers are given as a key: no secret, and a word that errors may show."""
-
 
 class Settings(BaseSettings):
     """`ASSAY_*` variables. Nothing in the library reads them by itself; you do: `Settings()`."""
@@ -37,11 +34,11 @@ class Settings(BaseSettings):
         "openai:gpt-5,anthropic:claude-opus-4-5,baseline",
     )
     base_url: str | None = Field(default=None, description="an OpenAI-compatible server")
-    api_key: SecretStr = Field(default=SecretStr(NO_KEY), description="its key, if it wants one")
+    api_key: SecretStr = Field(default=SecretStr("none"), description="its key, if it wants one")
     litellm_base_url: str | None = Field(
         default=None, description="a LiteLLM proxy, for litellm:... (else ASSAY_BASE_URL)"
     )
-    litellm_api_key: SecretStr = Field(default=SecretStr(NO_KEY), description="its key")
+    litellm_api_key: SecretStr = Field(default=SecretStr("none"), description="its key")
     output_mode: str = Field(
         default="auto",
         description="auto, tool, native or prompted; or by model: llama3.2=prompted,openai:x=tool",
@@ -74,7 +71,6 @@ class Settings(BaseSettings):
             "judge": self.judge_model,
             "embed": self.embed_model,
         }
-        keys = (self.api_key, self.litellm_api_key)
         return Models(
             default=self.model,
             roles={role: name for role, name in roles.items() if name},
@@ -86,7 +82,7 @@ class Settings(BaseSettings):
                 max_concurrency=self.max_concurrency,
                 requests_per_minute=self.requests_per_minute,
                 tokens_per_minute=self.tokens_per_minute,
-                secrets=tuple(key for key in keys if key.get_secret_value() != NO_KEY),
+                secrets=(self.api_key, self.litellm_api_key),
             ),
         )
 

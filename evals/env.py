@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import SecretStr
 from pydantic_ai.models import Model
 
 from ..deps.models import Models
@@ -74,7 +73,7 @@ class Env:
         replayed so takes no slot and no budget, and is in the transcript all the same.
         """
         tape = None if self.replay == "off" else self._replays().tape(unit.name, unit.trial)
-        transcript = Transcript(secrets=self._secrets())
+        transcript = Transcript(secrets=self.models.secrets)
         around: list[Wrap] = [*self.models.wrap, *self.shared]
         around += [transcript] if tape is None else [tape, transcript]
         if unit.position == unit.trial == 0:
@@ -83,14 +82,11 @@ class Env:
         models = replace(self.models, wrap=tuple(around), fallback=())
         return TrialEnv(models=models, tape=tape, transcript=transcript)
 
-    def _secrets(self) -> tuple[SecretStr, ...]:
-        return (self.models.endpoint.api_key,) if self.models.endpoint else ()
-
     def _replays(self) -> Replay:
         path = self.suite.path
         return Replay(
             mode=self.replay,
             write=Recordings(self.folder / self.suite.name),
             read=() if path is None else (Recordings(path.parent / "replay"),),
-            secrets=self._secrets(),
+            secrets=self.models.secrets,
         )

@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
+from pydantic_ai.models import StreamedResponse
+from pydantic_ai.models.wrapper import WrapperModel
+
 End = Literal["whole", "cut", "hangs"]
 Event = str | dict[str, Any] | tuple[str, str | dict[str, Any]]
 
@@ -154,3 +157,18 @@ def delta(text: str | None, finish: str | None = None) -> dict[str, Any]:
 
 WHOLE = events(delta("ye"), delta("s", "stop"), "[DONE]")
 """A stream that says "yes"."""
+
+
+class Counted(WrapperModel):
+    """Counts the streams that are open."""
+
+    open = 0
+
+    @asynccontextmanager
+    async def request_stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[StreamedResponse]:
+        self.open += 1
+        try:
+            async with super().request_stream(*args, **kwargs) as answer:
+                yield answer
+        finally:
+            self.open -= 1

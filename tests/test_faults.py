@@ -6,8 +6,8 @@ import json
 import pickle
 import ssl
 import traceback
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,12 +19,11 @@ from pydantic import SecretStr
 from pydantic_ai import Agent, models
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UserError
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
-from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
@@ -45,7 +44,7 @@ from assay.deps.errors import (
 from assay.deps.faults import Faults
 from assay.deps.secrets import HIDDEN
 
-from .faulty import WHOLE, Answer, End, Faulty, body, completion, delta, events, faulty
+from .faulty import WHOLE, Answer, Counted, End, Faulty, body, completion, delta, events, faulty
 from .virtual import now, virtually
 
 ASKED: list[ModelMessage] = [ModelRequest.user_text_prompt("hello")]
@@ -433,21 +432,6 @@ def test_the_time_of_a_reader_is_not_the_providers() -> None:
         assert now() > 4 * 60
 
     virtually(main())
-
-
-class Counted(WrapperModel):
-    """Counts the streams that are open."""
-
-    open = 0
-
-    @asynccontextmanager
-    async def request_stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[StreamedResponse]:
-        self.open += 1
-        try:
-            async with super().request_stream(*args, **kwargs) as answer:
-                yield answer
-        finally:
-            self.open -= 1
 
 
 @pytest.mark.parametrize("raised", [KeyError("mine"), asyncio.CancelledError(), None])

@@ -2,8 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from openai import AsyncOpenAI
 from pydantic_ai import models
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.wrapper import WrapperModel
@@ -36,7 +35,7 @@ from assay.deps.faults import Faults
 from assay.deps.limiter import Limiter
 from assay.deps.retry import Retry
 
-from .faulty import WHOLE, Answer, Faulty, body, completion, delta, events, faulty
+from .faulty import WHOLE, Answer, Counted, Faulty, body, completion, delta, events, faulty
 from .virtual import now, virtually
 
 ASKED: list[ModelMessage] = [ModelRequest.user_text_prompt("hello")]
@@ -211,21 +210,6 @@ def test_a_stream_is_not_opened_again_once_an_event_has_reached_its_reader() -> 
         assert len(asked) == 1
 
     virtually(main())
-
-
-class Counted(WrapperModel):
-    """Counts the streams that are open."""
-
-    open = 0
-
-    @asynccontextmanager
-    async def request_stream(self, *args: Any, **kwargs: Any) -> AsyncGenerator[StreamedResponse]:
-        self.open += 1
-        try:
-            async with super().request_stream(*args, **kwargs) as answer:
-                yield answer
-        finally:
-            self.open -= 1
 
 
 def test_every_stream_that_failed_is_closed_before_the_next_is_opened() -> None:
