@@ -9,10 +9,10 @@ from typing import Any, Protocol
 from opentelemetry import trace
 
 from ..deps.models import Models
+from ..deps.replay.tape import Mode
 from .cases import Cases, Unit
 from .env import Env, Wrap
 from .outcome import TrialResult
-from .replay.tape import Mode
 from .report import SuiteReport, Tally
 from .runner import run_trial, schedule
 from .runs import StoredResults, begin, marked, note_identity, note_seconds

@@ -8,10 +8,10 @@ from typing import Any
 from pydantic_ai.models import Model
 
 from ..deps.models import Models
+from ..deps.replay.recordings import Recordings
+from ..deps.replay.tape import Mode, Replay, Tape
 from .cases import Unit
 from .identity import Observer
-from .replay.recordings import Recordings
-from .replay.tape import Mode, Replay, Tape
 from .suite import Suite
 from .transcript import Transcript
 

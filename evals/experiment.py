@@ -9,10 +9,10 @@ from ..deps.budget import Budget, Meter
 from ..deps.errors import ConfigError
 from ..deps.limiter import Limiter
 from ..deps.models import BASELINE, NOT_AN_LLM, Models
+from ..deps.replay.tape import Mode
 from .engine import AnySuite, OnResult, evaluate
 from .env import Wrap
 from .references import SCORECARD, Reference, accepted, baseline_of, stored
-from .replay.tape import Mode
 from .report import SuiteReport
 from .runs import begin, model_of, note_sequential, note_stopped
 from .statistics.comparison import Comparison, Verdict

@@ -26,7 +26,7 @@ from pydantic_core import to_jsonable_python
 from pydantic_evals import Case
 
 from ..deps.errors import ConfigError
-from .replay.requests import canonical, digest, request_document
+from ..deps.replay.requests import canonical, digest, request_document
 
 __all__ = (
     "Commit",

@@ -16,7 +16,7 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
-from .replay.requests import scrub, without_binary
+from ..deps.replay.requests import scrub, without_binary
 
 __all__ = ("Transcript",)
 

@@ -16,8 +16,8 @@ from assay.deps import constrained as constrained_module
 from assay.deps.constrained import ConstrainedModel, constrained
 from assay.deps.errors import ConfigError, ContextTooLong, MissingExtra, NotFound, UnknownModel
 from assay.deps.generation import LIBRARIES
-from assay.evals.replay.recordings import Recordings
-from assay.evals.replay.tape import Replay
+from assay.deps.replay.recordings import Recordings
+from assay.deps.replay.tape import Replay
 
 TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"

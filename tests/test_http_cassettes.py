@@ -24,7 +24,7 @@ from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
 from assay.deps.models import Endpoint, Models
-from assay.evals.replay.requests import scrub
+from assay.deps.replay.requests import scrub
 
 from .loopback import Provider
 

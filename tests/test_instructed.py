@@ -21,8 +21,8 @@ from assay.agents import extract
 from assay.agents.extract import Deps
 from assay.deps.errors import MissingExtra, ProviderGarbled, UnknownModel, provider_fault
 from assay.deps.instructed import InstructedModel, Mode, instructed
-from assay.evals.replay.recordings import Recordings
-from assay.evals.replay.tape import Replay
+from assay.deps.replay.recordings import Recordings
+from assay.deps.replay.tape import Replay
 
 MODES: tuple[Mode, ...] = ("json", "md_json", "tools")
 Body = dict[str, Any]

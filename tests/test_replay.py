@@ -24,7 +24,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage, RunUsage
 
 from assay.deps.baseline import BaselineModel
-from assay.evals.replay.recordings import (
+from assay.deps.replay.recordings import (
     BadRecording,
     Key,
     Recording,
@@ -32,7 +32,7 @@ from assay.evals.replay.recordings import (
     dump,
     folder_name,
 )
-from assay.evals.replay.tape import Mode, Replay, ReplayMiss, Tape, replayed_latency
+from assay.deps.replay.tape import Mode, Replay, ReplayMiss, Tape, replayed_latency
 
 
 class Provider:

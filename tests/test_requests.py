@@ -23,7 +23,7 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
-from assay.evals.replay.requests import canonical, digest, request_document, scrub
+from assay.deps.replay.requests import canonical, digest, request_document, scrub
 
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)
 TOOL = ToolDefinition(name="stock", description="Count.", parameters_json_schema={"type": "object"})

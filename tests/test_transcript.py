@@ -24,8 +24,8 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage
 
 from assay.deps.baseline import BaselineModel
-from assay.evals.replay.recordings import Recordings
-from assay.evals.replay.tape import Replay
+from assay.deps.replay.recordings import Recordings
+from assay.deps.replay.tape import Replay
 from assay.evals.transcript import Transcript
 
 Message = dict[str, Any]

@@ -27,7 +27,7 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_core import to_jsonable_python
 
-from ...deps.secrets import HIDDEN, scrub
+from ..secrets import HIDDEN, scrub
 
 __all__ = ("canonical", "digest", "request_document", "scrub", "without_binary")
 

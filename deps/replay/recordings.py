@@ -19,7 +19,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from ...deps.errors import ConfigError
+from ..errors import ConfigError
 
 __all__ = ("BadRecording", "Key", "Recording", "Recordings", "dump", "folder_name")
 

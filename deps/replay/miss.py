@@ -6,7 +6,7 @@ from difflib import unified_diff
 from itertools import islice, takewhile
 from typing import Any
 
-from ...deps.errors import ConfigError
+from ..errors import ConfigError
 from .recordings import Key, Recording
 
 __all__ = ("ReplayMiss", "miss")

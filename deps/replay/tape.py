@@ -33,7 +33,7 @@ from pydantic_ai.models import (
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
-from ...deps.baseline import is_baseline
+from ..baseline import is_baseline
 from .miss import ReplayMiss, miss
 from .recordings import Key, Recording, Recordings, dump
 from .requests import canonical, digest, request_document, scrub
