@@ -18,16 +18,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from time import monotonic
-from typing import Any
 
-from pydantic_ai import RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.settings import ModelSettings
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.models import Model
 
 from .baseline import is_baseline
 from .errors import ConfigError
+from .layer import AnswerT, Asked, Layer, Opening, response_of
 
 __all__ = ("Budget", "Meter", "Spent")
 
@@ -166,38 +163,20 @@ class Meter:
         return None
 
 
-class _MeteredModel(WrapperModel):
+class _MeteredModel(Layer):
     """Tells a meter of each response. A refusal before a request would have its place here."""
 
     def __init__(self, wrapped: Model, meter: Meter) -> None:
         super().__init__(wrapped)
         self._meter = meter
 
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        response = await self.wrapped.request(messages, model_settings, model_request_parameters)
-        self._meter.add(response, self.model_name)
-        return response
-
     @asynccontextmanager
-    async def request_stream(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-        run_context: RunContext[Any] | None = None,
-    ) -> AsyncGenerator[StreamedResponse]:
-        async with self.wrapped.request_stream(
-            messages, model_settings, model_request_parameters, run_context
-        ) as stream:
+    async def around(self, asked: Asked, opening: Opening[AnswerT]) -> AsyncGenerator[AnswerT]:
+        async with opening() as answer:
             try:
-                yield stream
-            finally:  # one that breaks off has cost something too
-                self._meter.add(stream.get(), self.model_name)
+                yield answer
+            finally:  # a stream that breaks off has cost something too
+                self._meter.add(response_of(answer), self.model_name)
 
 
 def _price(response: ModelResponse) -> Decimal | None:

@@ -16,17 +16,14 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic_ai import RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.settings import ModelSettings
+from pydantic_ai.models import Model
 
 from .base import utc_now
 from .baseline import is_baseline, layers
 from .errors import CircuitOpen, ConfigError, ProviderDown, ProviderError, ProviderGarbled
+from .layer import AnswerT, Asked, Layer, Opening
 
 __all__ = ("Circuit", "State")
 
@@ -167,7 +164,7 @@ def _failed(error: ProviderError) -> bool | None:
     return isinstance(error, (ProviderDown, ProviderGarbled))
 
 
-class _GuardedModel(WrapperModel):
+class _GuardedModel(Layer):
     """Asks its model while the circuit lets it."""
 
     def __init__(self, wrapped: Model, circuit: Circuit, breaker: _Breaker) -> None:
@@ -175,25 +172,8 @@ class _GuardedModel(WrapperModel):
         self.circuit = circuit
         self._breaker = breaker
 
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        with self._breaker.guard(self.model_name):
-            return await self.wrapped.request(messages, model_settings, model_request_parameters)
-
     @asynccontextmanager
-    async def request_stream(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-        run_context: RunContext[Any] | None = None,
-    ) -> AsyncGenerator[StreamedResponse]:
+    async def around(self, asked: Asked, opening: Opening[AnswerT]) -> AsyncGenerator[AnswerT]:
         with self._breaker.guard(self.model_name):
-            async with self.wrapped.request_stream(
-                messages, model_settings, model_request_parameters, run_context
-            ) as stream:
-                yield stream
+            async with opening() as answer:
+                yield answer

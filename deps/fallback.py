@@ -36,6 +36,7 @@ from pydantic_ai.tools import ToolDefinition
 
 from .baseline import is_baseline
 from .errors import ContextTooLong, InputError, provider_fault
+from .layer import AnswerT, Asked, Layer, Opening
 
 __all__ = ("Answered", "Chain", "Passed", "ResolveWithFallback", "Trail", "passes_on")
 
@@ -223,7 +224,7 @@ class Chain(FallbackModel):
             self.models = list(left)
 
 
-class _Member(WrapperModel):
+class _Member(Layer):
     """A model of a chain, which tells the chain how it went."""
 
     def __init__(self, wrapped: Model, name: str, chain: Chain) -> None:
@@ -232,43 +233,16 @@ class _Member(WrapperModel):
         self.failed = False
         self._chain = chain
 
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        try:
-            response = await self.wrapped.request(
-                messages, model_settings, model_request_parameters
-            )
-        except Exception as e:
-            self._note(e)
-            raise
-        self._chain.gave(self)
-        return response
-
     @asynccontextmanager
-    async def request_stream(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-        run_context: RunContext[Any] | None = None,
-    ) -> AsyncGenerator[StreamedResponse]:
+    async def around(self, asked: Asked, opening: Opening[AnswerT]) -> AsyncGenerator[AnswerT]:
         try:
-            async with self.wrapped.request_stream(
-                messages, model_settings, model_request_parameters, run_context
-            ) as stream:
-                yield stream
-        except Exception as e:  # a break in the middle comes through here, too
-            self._note(e)
+            async with opening() as answer:
+                yield answer
+        except Exception as e:  # a break in the middle of a stream comes through here, too
+            if passes_on(e):
+                self._chain.passed(self, e)
             raise
         self._chain.gave(self)
-
-    def _note(self, error: Exception) -> None:
-        if passes_on(error):
-            self._chain.passed(self, error)
 
 
 class ResolveWithFallback(ResolveModelId[DepsT]):

@@ -13,15 +13,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from pydantic import SecretStr
-from pydantic_ai import RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.settings import ModelSettings
+from pydantic_ai.messages import ModelResponseStreamEvent
+from pydantic_ai.models import Model, StreamedResponse
 
 from .base import utc_now
 from .baseline import is_baseline, layers
@@ -33,6 +29,7 @@ from .errors import (
     ProviderTimeout,
     StreamCutShort,
 )
+from .layer import AnswerT, Asked, Layer, Opening
 from .secrets import scrub_error
 from .streams import Events, relay
 
@@ -83,7 +80,7 @@ class Faults:
         return model if typed or is_baseline(model) else _TypedModel(model, self)
 
 
-class _TypedModel(WrapperModel):
+class _TypedModel(Layer):
     """Raises typed errors."""
 
     def __init__(self, wrapped: Model, faults: Faults) -> None:
@@ -91,36 +88,20 @@ class _TypedModel(WrapperModel):
         self.faults = faults
         self.remote = wrapped.provider is not None
 
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        ask = partial(self.wrapped.request, messages, model_settings, model_request_parameters)
-        return await _Waiting(self)(ask)
-
     @asynccontextmanager
-    async def request_stream(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-        run_context: RunContext[Any] | None = None,
-    ) -> AsyncGenerator[StreamedResponse]:
-        waiting = _Waiting(self)
-        opening = self.wrapped.request_stream(
-            messages, model_settings, model_request_parameters, run_context
-        )
-        stream = await waiting(opening.__aenter__)
-        relay(stream, lambda events: _CheckedEvents(stream, events, waiting))
+    async def around(self, asked: Asked, opening: Opening[AnswerT]) -> AsyncGenerator[AnswerT]:
+        waiting, opened = _Waiting(self), opening()
+        answer = await waiting(opened.__aenter__)
+        if isinstance(answer, StreamedResponse):
+            stream = answer
+            relay(stream, lambda events: _CheckedEvents(stream, events, waiting))
         try:
-            yield stream
+            yield answer
         except BaseException as e:  # the reader's, or one that was typed when it read
-            if not await opening.__aexit__(type(e), e, e.__traceback__):
+            if not await opened.__aexit__(type(e), e, e.__traceback__):
                 raise
         else:
-            await waiting(lambda: opening.__aexit__(None, None, None))
+            await waiting(lambda: opened.__aexit__(None, None, None))
 
     def typed(self, error: Exception) -> ProviderError | None:
         """Return what `error` means; None if it is no fault of the provider."""

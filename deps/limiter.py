@@ -21,19 +21,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
 from time import monotonic
-from typing import Any, TypeVar
 
-from pydantic_ai import RunContext
 from pydantic_ai.exceptions import ModelAPIError
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.settings import ModelSettings
+from pydantic_ai.messages import ModelResponse
+from pydantic_ai.models import Model, StreamedResponse
 
 from .base import utc_now
 from .baseline import is_baseline, layers
 from .causes import fault
 from .errors import CircuitOpen, ConfigError, ProviderBusy
+from .layer import AnswerT, Asked, Layer, Opening, response_of
 from .rates import Start, Window, estimate
 
 __all__ = ("Limiter", "Load")
@@ -42,8 +39,6 @@ FIRST_PAUSE = 1.0
 """Seconds that a first refusal without Retry-After pauses at most; doubled by each in a row."""
 
 LONGEST_PAUSE = 32.0
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,8 +190,8 @@ class _Lane:
 
     @asynccontextmanager
     async def ask(
-        self, name: str, opening: Callable[[], AbstractAsyncContextManager[T]], tokens: int
-    ) -> AsyncGenerator[T]:
+        self, name: str, opening: Opening[AnswerT], tokens: int
+    ) -> AsyncGenerator[AnswerT]:
         """Open what `opening` makes when there is a slot, and again when it is refused."""
         turn = _Turn(next(self._numbers), tokens)
         while True:
@@ -338,7 +333,7 @@ class _Lane:
             self._queue[0].wake.set()
 
 
-class _LimitedModel(WrapperModel):
+class _LimitedModel(Layer):
     """Asks its model when the lane has a slot."""
 
     def __init__(self, wrapped: Model, limiter: Limiter, lane: _Lane) -> None:
@@ -346,44 +341,14 @@ class _LimitedModel(WrapperModel):
         self.limiter = limiter
         self._lane = lane
 
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        @asynccontextmanager
-        async def opening() -> AsyncGenerator[ModelResponse]:
-            yield await self.wrapped.request(messages, model_settings, model_request_parameters)
-
-        tokens = self._estimate(messages, model_settings)
-        async with self._lane.ask(self.model_name, opening, tokens) as response:
-            return response
-
-    @asynccontextmanager
-    async def request_stream(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-        run_context: RunContext[Any] | None = None,
-    ) -> AsyncGenerator[StreamedResponse]:
-        def opening() -> AbstractAsyncContextManager[StreamedResponse]:
-            return self.wrapped.request_stream(
-                messages, model_settings, model_request_parameters, run_context
-            )
-
-        tokens = self._estimate(messages, model_settings)
-        async with self._lane.ask(self.model_name, opening, tokens) as stream:
-            yield stream
-
-    def _estimate(self, messages: list[ModelMessage], settings: ModelSettings | None) -> int:
+    def around(
+        self, asked: Asked, opening: Opening[AnswerT]
+    ) -> AbstractAsyncContextManager[AnswerT]:
         counted = self.limiter.tokens_per_minute is not None
-        return estimate(messages, settings) if counted else 0
+        tokens = estimate(asked.messages, asked.settings) if counted else 0
+        return self._lane.ask(self.model_name, opening, tokens)
 
 
-def _tokens(answer: object) -> int | None:
+def _tokens(answer: ModelResponse | StreamedResponse) -> int | None:
     """Return the tokens that an answer took; None if it does not tell."""
-    response = answer.get() if isinstance(answer, StreamedResponse) else answer
-    found = response.usage.total_tokens if isinstance(response, ModelResponse) else 0
-    return found or None
+    return response_of(answer).usage.total_tokens or None

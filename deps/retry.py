@@ -15,16 +15,13 @@ import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic_ai import RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.settings import ModelSettings
+from pydantic_ai.models import Model, StreamedResponse
 
 from .baseline import is_baseline, layers
 from .errors import CircuitOpen, ConfigError, ProviderDown, ProviderError, ProviderGarbled
+from .layer import AnswerT, Asked, Layer, Opening
 from .streams import peek
 
 if TYPE_CHECKING:
@@ -141,42 +138,23 @@ def _error(state: "RetryCallState") -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
 
 
-class _RetriedModel(WrapperModel):
+class _RetriedModel(Layer):
     """Asks its model again."""
 
     def __init__(self, wrapped: Model, retry: Retry) -> None:
         super().__init__(wrapped)
         self._retry = retry
 
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        return await self._retry.ask(
-            lambda: self.wrapped.request(messages, model_settings, model_request_parameters)
-        )
-
     @asynccontextmanager
-    async def request_stream(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-        run_context: RunContext[Any] | None = None,
-    ) -> AsyncGenerator[StreamedResponse]:
-        async def opened() -> tuple[AsyncExitStack, StreamedResponse]:
+    async def around(self, asked: Asked, opening: Opening[AnswerT]) -> AsyncGenerator[AnswerT]:
+        async def opened() -> tuple[AsyncExitStack, AnswerT]:
             async with AsyncExitStack() as stack:
-                stream = await stack.enter_async_context(
-                    self.wrapped.request_stream(
-                        messages, model_settings, model_request_parameters, run_context
-                    )
-                )
-                # An answer that breaks off before it began has reached nobody yet.
-                await peek(stream)
-                return stack.pop_all(), stream
+                answer = await stack.enter_async_context(opening())
+                if isinstance(answer, StreamedResponse):
+                    # An answer that breaks off before it began has reached nobody yet.
+                    await peek(answer)
+                return stack.pop_all(), answer
 
-        stack, stream = await self._retry.ask(opened)
+        stack, answer = await self._retry.ask(opened)
         async with stack:
-            yield stream
+            yield answer

@@ -8,24 +8,24 @@ import re
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence, Set
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel
-from pydantic_ai import Agent, RunContext
+from pydantic_ai import Agent
 from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.settings import ModelSettings
 from pydantic_core import to_jsonable_python
 from pydantic_evals import Case
 
 from ..deps.errors import ConfigError
+from ..deps.layer import AnswerT, Asked, Layer, Opening
 from ..deps.replay.requests import canonical, digest, request_document
 
 __all__ = (
@@ -177,44 +177,20 @@ def _request_identity(
     return digest(canonical(document))
 
 
-class _Observed(WrapperModel):
+class _Observed(Layer):
     def __init__(self, wrapped: Model, seen: set[str]) -> None:
         super().__init__(wrapped)
         self._seen = seen
 
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        self._note(messages, model_settings, model_request_parameters)
-        return await self.wrapped.request(messages, model_settings, model_request_parameters)
-
-    @asynccontextmanager
-    async def request_stream(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-        run_context: RunContext[Any] | None = None,
-    ) -> AsyncGenerator[StreamedResponse]:
-        self._note(messages, model_settings, model_request_parameters)
-        async with self.wrapped.request_stream(
-            messages, model_settings, model_request_parameters, run_context
-        ) as stream:
-            yield stream
-
-    def _note(
-        self,
-        messages: list[ModelMessage],
-        settings: ModelSettings | None,
-        parameters: ModelRequestParameters,
-    ) -> None:
+    def around(
+        self, asked: Asked, opening: Opening[AnswerT]
+    ) -> AbstractAsyncContextManager[AnswerT]:
         """Note the first request of a run: later ones tell how far it has come, too."""
+        messages = asked.messages
         run_id = messages[-1].run_id
         if not any(isinstance(m, ModelResponse) and m.run_id == run_id for m in messages):
-            self._seen.add(_request_identity(messages, settings, parameters))
+            self._seen.add(_request_identity(messages, asked.settings, asked.parameters))
+        return opening()
 
 
 class _Captured(Exception):

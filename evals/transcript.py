@@ -12,10 +12,9 @@ from pydantic_ai import ModelMessagesTypeAdapter, RunContext
 # Not exported, but `Model.request` is not told which agent asks (`request_stream` is).
 from pydantic_ai._run_context import get_current_run_context
 from pydantic_ai.messages import ModelMessage, ModelResponse
-from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.models.wrapper import WrapperModel
-from pydantic_ai.settings import ModelSettings
+from pydantic_ai.models import Model
 
+from ..deps.layer import AnswerT, Asked, Layer, Opening, response_of
 from ..deps.replay.requests import scrub, without_binary
 
 __all__ = ("Transcript",)
@@ -107,40 +106,22 @@ class Transcript:
         return [message | label for message in shown]
 
 
-class _Heard(WrapperModel):
+class _Heard(Layer):
     """Tells a transcript of each request and response; a request that fails has none."""
 
     def __init__(self, wrapped: Model, transcript: Transcript) -> None:
         super().__init__(wrapped)
         self._transcript = transcript
 
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        run = self._transcript.asked(messages, _agent(get_current_run_context()))
-        response = await self.wrapped.request(messages, model_settings, model_request_parameters)
-        self._transcript.answered(run, response)
-        return response
-
     @asynccontextmanager
-    async def request_stream(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-        run_context: RunContext[Any] | None = None,
-    ) -> AsyncGenerator[StreamedResponse]:
-        run = self._transcript.asked(messages, _agent(run_context))
-        async with self.wrapped.request_stream(
-            messages, model_settings, model_request_parameters, run_context
-        ) as stream:
+    async def around(self, asked: Asked, opening: Opening[AnswerT]) -> AsyncGenerator[AnswerT]:
+        context = asked.run_context or get_current_run_context()
+        run = self._transcript.asked(asked.messages, _agent(context))
+        async with opening() as answer:
             try:
-                yield stream
-            finally:  # of one that breaks off, what had come
-                self._transcript.answered(run, stream.get())
+                yield answer
+            finally:  # of a stream that breaks off, what had come
+                self._transcript.answered(run, response_of(answer))
 
 
 def _agent(context: RunContext[Any] | None) -> str | None:
