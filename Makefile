@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 # Some images forbid bytecode caches; without them each start compiles every library anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo eval test check format lint imports types wheel lock schemas clean
+.PHONY: help install demo eval test check matrix format lint imports types wheel lock schemas clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ eval: install  ## evaluate every agent, and compare with the accepted scorecards
 
 test: install  ## the default tests, on every core
 	$(BIN)/pytest -n auto -p no:inline_snapshot
+
+matrix: install  ## every provider protocol against everything a provider does
+	$(BIN)/python benchmarks/matrix.py
 
 format: install  ## write the format
 	$(BIN)/ruff format .
