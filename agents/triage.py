@@ -12,6 +12,7 @@ from ..deps.base import BaseDeps
 from ..deps.baseline import BaselineModel
 from ..deps.fence import FENCE_RULE, fence, unfence
 from ..deps.history import MemoryMessages, MessageStore
+from ..deps.instructions import instructed_by
 from ..deps.models import by_name
 from ..deps.streaming import OnEvent, Stream, streamed, valid
 from ..deps.taxonomy import Taxonomy
@@ -78,25 +79,24 @@ def _baseline(deps: Deps) -> BaselineModel:
     return BaselineModel("triage", answer)
 
 
+def labels(deps: Deps) -> str:
+    """Describe the labels; equal taxonomies give equal text, so that prompts can be cached."""
+    lines = ["The labels:"]
+    for label in deps.taxonomy.labels:
+        examples = "".join(f"\n  e.g. {example!r}" for example in label.examples[:3])
+        lines.append(f"- {label.name!r}: {label.description}{examples}")
+    return "\n".join(lines)
+
+
 agent = Agent(
     "small",
     name="triage",
     deps_type=Deps,
     output_type=Triage,
     instructions=INSTRUCTIONS,
-    capabilities=[by_name(_baseline)],
+    capabilities=[by_name(_baseline), instructed_by(labels)],
 )
 agent.tool(similar_messages)
-
-
-@agent.instructions
-def labels(ctx: RunContext[Deps]) -> str:
-    """Describe the labels; equal taxonomies give equal text, so that prompts can be cached."""
-    lines = ["The labels:"]
-    for label in ctx.deps.taxonomy.labels:
-        examples = "".join(f"\n  e.g. {example!r}" for example in label.examples[:3])
-        lines.append(f"- {label.name!r}: {label.description}{examples}")
-    return "\n".join(lines)
 
 
 @agent.output_validator

@@ -9,6 +9,8 @@ AssayError
 │   ├── UnknownModel    a model name nobody here can resolve
 │   ├── MissingExtra    a library that an optional extra brings
 │   └── BadDataset      a dataset or taxonomy file that cannot be read
+├── RunTimeout          a run took longer than its caller allows
+├── ToolTimeout         a tool did, in its last attempt too
 └── ProviderError       a model provider failed                     (exit code 3)
     ├── ProviderRefused     it will never take this request: bad key, unknown model, no credit
     │   └── ContextTooLong  more was sent than the model can read
@@ -27,13 +29,14 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Self
 
-from pydantic_ai.exceptions import ModelAPIError
+from pydantic_ai.exceptions import AgentRunError, ModelAPIError, UsageLimitExceeded
 
 from .secrets import related
 
 __all__ = (
     "AssayError",
     "BadDataset",
+    "BudgetSpent",
     "CircuitOpen",
     "ConfigError",
     "ContextTooLong",
@@ -46,7 +49,9 @@ __all__ = (
     "ProviderGarbled",
     "ProviderRefused",
     "ProviderTimeout",
+    "RunTimeout",
     "StreamCutShort",
+    "ToolTimeout",
     "UnknownModel",
     "Unsolvable",
     "provider_fault",
@@ -55,6 +60,21 @@ __all__ = (
 
 class AssayError(Exception):
     """Base of every error raised on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, vars(self))
+
+    @classmethod
+    def restored(cls, args: tuple[Any, ...], state: dict[str, Any]) -> Self:
+        """Return an error that was pickled."""
+        error = cls.__new__(cls)
+        error.args = args
+        vars(error).update(state)
+        return error
+
+
+def _restored(kind: type[AssayError], args: tuple[Any, ...], state: dict[str, Any]) -> AssayError:
+    return kind.restored(args, state)
 
 
 class InputError(AssayError):
@@ -92,6 +112,56 @@ class BadDataset(ConfigError):
     """A dataset or taxonomy file cannot be read or does not hold what it should."""
 
 
+class RunTimeout(AssayError):
+    """A run took longer than its caller allows: nobody else is asked, for the time is the run's."""
+
+
+class ToolTimeout(AssayError):
+    """A tool took longer than it may, and the model has no more attempts at it."""
+
+
+class BudgetSpent(AssayError, UsageLimitExceeded):
+    """A request was not made, as it might take more than is left under a cap (see `spending`).
+
+    It is a `UsageLimitExceeded` too: whatever stops at Pydantic AI's limits stops at this one.
+
+    Args:
+        message: Whose budget it is, how much of it is spent, and what to do.
+        tenant: Whose budget it is.
+        unit: What is capped: `usd`, `tokens` or `requests`. The figures are in it.
+        cap: How much may be spent.
+        spent: How much is.
+        reserved: How much requests under way may take.
+        estimate: How much this request may take.
+        frees: When it fits at the latest, if nothing else is asked; None if it never does.
+        retry_after: How many seconds from now that is.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        tenant: str,
+        unit: str,
+        cap: float,
+        spent: float,
+        reserved: float,
+        estimate: float,
+        frees: datetime | None,
+        retry_after: float | None,
+    ) -> None:
+        # Not that of `UsageLimitExceeded`: it adds a hint at limits that are not these.
+        AgentRunError.__init__(self, message)
+        self.tenant = tenant
+        self.unit = unit
+        self.cap = cap
+        self.spent = spent
+        self.reserved = reserved
+        self.estimate = estimate
+        self.frees = frees
+        self.retry_after = retry_after
+
+
 class ProviderError(AssayError, ModelAPIError):
     """A model provider failed.
 
@@ -116,23 +186,6 @@ class ProviderError(AssayError, ModelAPIError):
         super().__init__(model_name, message)
         self.status = status
         self.retry_after = retry_after
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), self.args, vars(self))
-
-    @classmethod
-    def restored(cls, args: tuple[Any, ...], state: dict[str, Any]) -> Self:
-        """Return an error that was pickled."""
-        error = cls.__new__(cls)
-        error.args = args
-        vars(error).update(state)
-        return error
-
-
-def _restored(
-    kind: type[ProviderError], args: tuple[Any, ...], state: dict[str, Any]
-) -> ProviderError:
-    return kind.restored(args, state)
 
 
 class ProviderRefused(ProviderError):

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import Any, Literal, TypeVar
 
 from pydantic_ai import RunContext
@@ -35,10 +36,20 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from .baseline import is_baseline
+from .budget import price
 from .errors import ContextTooLong, InputError, provider_fault
 from .layer import AnswerT, Asked, Layer, Opening
+from .replay.answers import replayed_latency
 
-__all__ = ("Answered", "Chain", "Passed", "ResolveWithFallback", "Trail", "passes_on")
+__all__ = (
+    "Answered",
+    "Chain",
+    "Passed",
+    "ResolveWithFallback",
+    "Trail",
+    "chain_of",
+    "passes_on",
+)
 
 Why = Literal["provider", "too_long", "refused", "invalid"]
 """`provider`: it failed. `too_long`: the prompt was, for it. `invalid`: no valid output."""
@@ -63,7 +74,7 @@ class Passed:
 
 @dataclass(kw_only=True)
 class Answered:
-    """Who answered one run of an agent, and who was asked before.
+    """Who answered one run of an agent, who was asked before, and what the answers took.
 
     Attributes:
         agent: The agent's name, where it has one.
@@ -71,6 +82,15 @@ class Answered:
         model: Who gave the latest response; None while nobody has, or if nobody did.
         degraded: Whether that is a baseline in the place of an LLM.
         passed: The models that were asked before it and failed, in order.
+        requests: Responses. Attempts that failed are not among them.
+        retries: Those for which the model was told what was wrong with the one before.
+        replayed: Those that came from a recording or a cache, at no cost.
+        input_tokens: What the model read.
+        output_tokens: What it wrote.
+        cached_tokens: Of `input_tokens`, those that the provider had in its cache.
+        cost: US dollars; None where the price of a response is unknown.
+        seconds: Wall time, once the run has ended.
+        started: When it began, by `time.monotonic`.
     """
 
     agent: str | None
@@ -78,6 +98,42 @@ class Answered:
     model: str | None = None
     degraded: bool = False
     passed: list[Passed] = field(default_factory=list[Passed])
+    requests: int = 0
+    retries: int = 0
+    replayed: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    cost: float | None = 0.0
+    seconds: float = 0.0
+    started: float = field(default_factory=monotonic, repr=False, compare=False)
+
+    def add(self, response: ModelResponse, *, again: bool = False) -> None:
+        """Count a response of the run; `again` says that it puts an earlier one right."""
+        usage = response.usage
+        told = usage.total_tokens > 0 or usage.cost is not None  # else it would seem to be free
+        dollars = price(response) if told else None
+        self.requests += 1
+        self.retries += again
+        self.replayed += replayed_latency(response) is not None
+        self.input_tokens += usage.input_tokens
+        self.output_tokens += usage.output_tokens
+        self.cached_tokens += usage.cache_read_tokens
+        known = self.cost is not None and dollars is not None
+        self.cost = (self.cost or 0.0) + float(dollars or 0) if known else None
+
+    def attributes(self) -> dict[str, str | int | float | bool | list[str]]:
+        """Return what a run's span says beside its tokens, which Pydantic AI puts there."""
+        found = {
+            "assay.asked": self.asked,
+            "assay.model": self.model,
+            "assay.degraded": self.degraded,
+            "assay.passed": [f"{one.model} ({one.why})" for one in self.passed],
+            "assay.retries": self.retries,
+            "assay.replayed": self.replayed,
+            "assay.cost_usd": self.cost,
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
     def __str__(self) -> str:
         """Say it in a line, for people."""
@@ -110,6 +166,12 @@ class Trail:
     def fell_back(self) -> bool:
         """Whether any run was answered by another model than the one it named."""
         return any(run.model not in (None, run.asked) for run in self.runs)
+
+    @property
+    def cost(self) -> float | None:
+        """US dollars of all runs; None where the price of a response is unknown."""
+        costs = [run.cost for run in self.runs]
+        return None if None in costs else sum(cost or 0.0 for cost in costs)
 
 
 def passes_on(error: BaseException) -> bool:
@@ -262,14 +324,14 @@ class ResolveWithFallback(ResolveModelId[DepsT]):
         args: dict[str, Any],
         error: Exception,
     ) -> Any:
-        if (chain := _chain(ctx.model)) is not None:
+        if (chain := chain_of(ctx.model)) is not None:
             chain.of_tools.append(error)
         raise error
 
     async def on_run_error(
         self, ctx: RunContext[DepsT], *, error: BaseException
     ) -> AgentRunResult[Any]:
-        chain = _chain(ctx.model)
+        chain = chain_of(ctx.model)
         if chain is None or ctx.agent is None or not isinstance(error, Exception):
             raise error
         if isinstance(error, InputError) and chain.stands_in:
@@ -291,7 +353,8 @@ class ResolveWithFallback(ResolveModelId[DepsT]):
         )
 
 
-def _chain(model: object) -> Chain | None:
+def chain_of(model: object) -> Chain | None:
+    """Return the chain that a run's model is; None if it was given as an object."""
     while isinstance(model, WrapperModel):
         model = model.wrapped
     return model if isinstance(model, Chain) else None

@@ -24,15 +24,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal, Protocol, TypeVar, get_args
+from typing import Literal, Protocol, TypeAlias, TypeVar, cast, get_args
 
 from pydantic import SecretStr
 from pydantic_ai.capabilities import ResolveModelId
+from pydantic_ai.embeddings import Embedder
 from pydantic_ai.models import Model, ModelResolutionContext
 
+from .embeddings import BaselineEmbedding, LayeredEmbedding, vector_requests
 from .errors import ConfigError
-from .fallback import Answered, Chain, ResolveWithFallback, Trail
+from .fallback import Answered, Chain, Trail
 from .providers import Clients, Endpoint, build
+from .runs import RunByName
 
 __all__ = (
     "BASELINE",
@@ -61,6 +64,11 @@ ROLES: tuple[str, ...] = get_args(Role)
 _WITHOUT_FALLBACK = ("judge", "embed")
 
 
+ModelT = TypeVar("ModelT", bound=Model)
+
+_Make: TypeAlias = Callable[[str, Endpoint | None, Clients], ModelT]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Models:
     """What model names mean for the runs that are given this.
@@ -73,7 +81,11 @@ class Models:
         fallback: Names of the models that are asked, in this order, when the one that a run names
             fails (see `fallback`). `baseline` is the asking agent's own, left out where it has
             none. The roles of judge and embeddings have no fallback; nor has a baseline.
-        trail: Where it is noted who answered; None notes nothing.
+        run_timeout: Seconds that one run of an agent may take, whoever answers in the end; with a
+            stream, its reader's time too. None is no bound.
+        tool_timeout: Seconds that one call of a tool may take, before the model is told so. A
+            tool's own `timeout` goes before it.
+        trail: Where it is noted who answered, and what that took; None notes nothing.
         wrap: Applied to every resolved model, first to last, so the last is outermost:
             budgets, replay, limiters. Each model of a chain is wrapped by itself.
     """
@@ -83,13 +95,13 @@ class Models:
     endpoint: Endpoint | None = None
     clients: Clients = field(default_factory=Clients)
     fallback: tuple[str, ...] = ()
+    run_timeout: float | None = None
+    tool_timeout: float | None = None
     trail: Trail | None = field(default=None, repr=False, compare=False)
     wrap: tuple[Callable[[Model], Model], ...] = ()
     # Shared by copies made with `replace`: a client is built once, however many trials there are.
-    _built: dict[tuple[Endpoint | None, Clients, str], Model] = field(
-        default_factory=dict[tuple[Endpoint | None, Clients, str], Model],
-        repr=False,
-        compare=False,
+    _built: dict[tuple[object, ...], Model] = field(
+        default_factory=dict[tuple[object, ...], Model], repr=False, compare=False
     )
 
     def named(self, name: str) -> str:
@@ -151,6 +163,22 @@ class Models:
             self.trail.runs.append(answered)
         return Chain(members, answered)
 
+    def embedder(self, name: str = "embed") -> Embedder:
+        """Return what makes vectors of texts: the model that a role or a name stands for.
+
+        Its requests pass through `wrap`, as those of chat models do.
+
+        Raises:
+            UnknownModel: nobody here knows the name as an embedding model's.
+            MissingExtra: its provider's library is not installed.
+            ConfigError: no model is named for embeddings, or its key is missing.
+        """
+        asked = self.named(name)
+        if asked == BASELINE:
+            return Embedder(BaselineEmbedding())
+        requests = self._once(vector_requests, asked)
+        return Embedder(LayeredEmbedding(requests, self.wrapped(requests)))
+
     def wrapped(self, model: Model) -> Model:
         """Return a model in everything that `wrap` puts around it."""
         for wrap in self.wrap:
@@ -190,10 +218,13 @@ class Models:
         return baseline()
 
     def _provider(self, model_id: str) -> Model:
-        key = (self.endpoint, self.clients, model_id)
+        return self._once(build, model_id)
+
+    def _once(self, make: _Make[ModelT], model_id: str) -> ModelT:
+        key = (make, self.endpoint, self.clients, model_id)
         if key not in self._built:
-            self._built[key] = build(model_id, self.endpoint, self.clients)
-        return self._built[key]
+            self._built[key] = make(model_id, self.endpoint, self.clients)
+        return cast(ModelT, self._built[key])
 
 
 def model_name(model: Model | str) -> str:
@@ -215,6 +246,8 @@ DepsT = TypeVar("DepsT", bound=HasModels)
 def by_name(baseline: Callable[[DepsT], Model] | None = None) -> ResolveModelId[DepsT]:
     """Return the capability through which a run's deps decide what its model name means.
 
+    They decide too how long it may take, and are told how it went (see `Models`).
+
     `baseline` makes the agent's non-LLM model from the run's deps. It is called only when that
     model is asked for, or is in the fallback, so it is the place to import heavy libraries.
     A `Model` given to a run, instead of a name, is used as it is, without fallback.
@@ -224,4 +257,4 @@ def by_name(baseline: Callable[[DepsT], Model] | None = None) -> ResolveModelId[
         own = partial(baseline, ctx.deps) if baseline else None
         return ctx.deps.models.resolve(name, own, agent=ctx.agent.name)
 
-    return ResolveWithFallback(resolve)
+    return RunByName(resolve)

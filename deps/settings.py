@@ -1,16 +1,23 @@
 """Settings, read from the environment at the door: by a CLI, a plugin or a service's start-up."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, field_validator
+from pydantic_ai.models import Model
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .models import BASELINE, Endpoint, Models
 from .output_mode import OutputModes
-from .providers import Clients
+from .providers import Clients, Transport
+from .replay.cache import Cache
+from .replay.recordings import Recordings
 from .resilience import resilient
 
 __all__ = ("Settings",)
+
+Wrap = Callable[[Model], Model]
 
 
 class Settings(BaseSettings):
@@ -43,12 +50,28 @@ class Settings(BaseSettings):
         default="auto",
         description="auto, tool, native or prompted; or by model: llama3.2=prompted,openai:x=tool",
     )
+    transport: Transport = Field(
+        default="sdk",
+        description="lean asks OpenAI-compatible providers with less CPU (assay-agents[fast])",
+    )
     timeout: float = Field(default=300.0, gt=0, description="seconds that a request may take")
+    run_timeout: float | None = Field(
+        default=None, gt=0, description="seconds that a whole run of an agent may take"
+    )
+    tool_timeout: float | None = Field(
+        default=None, gt=0, description="seconds that one call of a tool may take"
+    )
     max_concurrency: int = Field(
         default=20, ge=1, description="requests that a provider is asked at once, at most"
     )
     requests_per_minute: int | None = Field(default=None, ge=1, description="of each provider")
     tokens_per_minute: int | None = Field(default=None, ge=1, description="of each provider")
+    cache: Path | None = Field(
+        default=None, description="a folder in which responses are kept, for equal requests"
+    )
+    cache_seconds: float | None = Field(
+        default=None, gt=0, description="how long a kept response is good for; else for ever"
+    )
     trace: str | None = Field(
         default=None, description="console, logfire, or a file: where the CLI sends spans"
     )
@@ -77,19 +100,32 @@ class Settings(BaseSettings):
             endpoint=Endpoint(self.base_url, self.api_key) if self.base_url else None,
             clients=self._clients(),
             fallback=self.fallback,
-            wrap=resilient(
-                timeout=self.timeout,
-                max_concurrency=self.max_concurrency,
-                requests_per_minute=self.requests_per_minute,
-                tokens_per_minute=self.tokens_per_minute,
-                secrets=(self.api_key, self.litellm_api_key),
-            ),
+            run_timeout=self.run_timeout,
+            tool_timeout=self.tool_timeout,
+            wrap=(*self._resilient(), *self._cache()),
         )
+
+    def _resilient(self) -> tuple[Wrap, ...]:
+        return resilient(
+            timeout=self.timeout,
+            max_concurrency=self.max_concurrency,
+            requests_per_minute=self.requests_per_minute,
+            tokens_per_minute=self.tokens_per_minute,
+            secrets=(self.api_key, self.litellm_api_key),
+        )
+
+    def _cache(self) -> tuple[Wrap, ...]:
+        """Return a cache last, so that a hit waits for nothing."""
+        if self.cache is None:
+            return ()
+        secrets = (self.api_key, self.litellm_api_key)
+        return (Cache(Recordings(self.cache), self.cache_seconds, secrets),)
 
     def _clients(self) -> Clients:
         litellm = self.litellm_base_url
         return Clients(
             timeout=self.timeout,
+            transport=self.transport,
             modes=OutputModes.parse(self.output_mode),
             endpoints=(("litellm", Endpoint(litellm, self.litellm_api_key)),) if litellm else (),
         )

@@ -9,7 +9,15 @@ from .outcome import TrialResult
 from .statistics.comparison import Comparison, compare, correct_for_many
 from .statistics.trials import Floats, Trials
 
-__all__ = ("COST", "LATENCY", "SHARE", "TOKENS", "ResourceUse", "compare_resources")
+__all__ = (
+    "COST",
+    "LATENCY",
+    "SHARE",
+    "TOKENS",
+    "ResourceUse",
+    "compare_resources",
+    "trials_by_resource",
+)
 
 COST = "cost (USD)"
 LATENCY = "latency (s)"
@@ -30,7 +38,10 @@ class ResourceUse:
         mean_latency: Seconds a trial.
         median_latency: Seconds.
         p95_latency: Seconds that 95 trials of 100 keep within, interpolated between trials.
+        mean_model_latency: Of these, seconds that models took to answer; None where a trial does
+            not tell.
         tokens: Input and output tokens, crashed trials included.
+        cached_tokens: Of the input tokens, those that providers had in their caches.
         cost: US dollars, crashed trials included: they were paid too. None where a price is
             unknown.
     """
@@ -41,7 +52,9 @@ class ResourceUse:
     mean_latency: float | None
     median_latency: float | None
     p95_latency: float | None
+    mean_model_latency: float | None
     tokens: int
+    cached_tokens: int
     cost: float | None
 
     @classmethod
@@ -84,6 +97,12 @@ def compare_resources(
     return correct_for_many(found)
 
 
+def trials_by_resource(results: Iterable[TrialResult]) -> dict[str, Trials]:
+    """Gather cost, latency and tokens of the finished trials for statistics."""
+    side = _Side.of(results)
+    return {name: side.of_cases(name) for name in side.columns}
+
+
 @dataclass
 class _Side:
     """One run's trials as columns; the finished ones in those that are compared."""
@@ -92,6 +111,8 @@ class _Side:
     replayed: int = 0
     unknown: int = 0
     tokens: int = 0
+    cached_tokens: int = 0
+    model_seconds: float | None = 0.0
     cost: float = 0.0
     cases: list[str] = field(default_factory=list[str])
     groups: list[str | None] = field(default_factory=list[str | None])
@@ -115,8 +136,12 @@ class _Side:
         self.replayed += result.replayed
         self.unknown += unknown
         self.tokens += tokens
+        self.cached_tokens += result.cached_tokens
         self.cost += cost
         if result.failure is None:
+            told = self.model_seconds is not None and result.model_seconds is not None
+            more = result.model_seconds or 0.0
+            self.model_seconds = (self.model_seconds or 0.0) + more if told else None
             self.cases.append(result.key or result.case)
             self.groups.append(result.group)
             for name, value in ((COST, cost), (LATENCY, result.duration), (TOKENS, tokens)):
@@ -144,7 +169,13 @@ class _Side:
             mean_latency=float(latency.mean()) if finished else None,
             median_latency=_percentile(latency, 50) if finished else None,
             p95_latency=_percentile(latency, 95) if finished else None,
+            mean_model_latency=(
+                self.model_seconds / len(latency)
+                if finished and self.model_seconds is not None
+                else None
+            ),
             tokens=self.tokens,
+            cached_tokens=self.cached_tokens,
             cost=None if self.unknown else self.cost,
         )
 

@@ -13,11 +13,12 @@ Reply = tuple[int, Any]
 
 @dataclass(frozen=True)
 class Sent:
-    """One request: `body` is None for a GET."""
+    """One request: `body` is None for a GET; `raw` is it as it was sent."""
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any] | None
+    raw: bytes = b""
 
 
 @dataclass
@@ -44,14 +45,15 @@ def serving(script: Callable[[Sent], Reply]) -> Generator[Scripted]:
             pass
 
         def do_GET(self) -> None:
-            self._answer(None)
+            self._answer(None, b"")
 
         def do_POST(self) -> None:
-            self._answer(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            raw = self.rfile.read(int(self.headers["content-length"]))
+            self._answer(json.loads(raw), raw)
 
-        def _answer(self, body: dict[str, Any] | None) -> None:
+        def _answer(self, body: dict[str, Any] | None, raw: bytes) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            sent = Sent(self.path, headers, body)
+            sent = Sent(self.path, headers, body, raw)
             scripted.sent.append(sent)
             status, reply = script(sent)
             content = json.dumps(reply).encode()
@@ -96,6 +98,16 @@ def listing(*names: str) -> dict[str, Any]:
     """Return an answer to GET /models."""
     data = [{"id": name, "object": "model", "created": 1, "owned_by": "us"} for name in names]
     return {"object": "list", "data": data}
+
+
+def vectors(embeddings: list[list[float]], *, tokens: int = 7) -> dict[str, Any]:
+    """Return an answer to POST /embeddings."""
+    data = [
+        {"object": "embedding", "index": i, "embedding": vector}
+        for i, vector in enumerate(embeddings)
+    ]
+    usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+    return {"object": "list", "data": data, "model": "stub-embed", "usage": usage}
 
 
 def _completion(message: dict[str, Any], why: str) -> dict[str, Any]:

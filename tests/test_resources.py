@@ -182,6 +182,8 @@ def test_a_runs_use_is_summed_up() -> None:
         mean_latency=10.5,
         median_latency=10.5,
         p95_latency=use.p95_latency,
+        mean_model_latency=None,
+        cached_tokens=0,
         tokens=20 * 500 + 1000,
         cost=11.0,
     )
@@ -196,3 +198,13 @@ def test_a_run_without_finished_trials_has_no_latency() -> None:
         0,
     )
     assert ResourceUse.of([replace(result(0, 1.0), requests=1)]).cost is None
+
+
+def test_cache_hits_and_the_time_of_models_are_summed_up() -> None:
+    told = [
+        replace(result(i, 2.0, 0.5), cached_tokens=100, model_seconds=float(i)) for i in range(3)
+    ]
+    told.append(replace(result(3, 9.0, 0.5), failure=CRASH, cached_tokens=100, model_seconds=8.0))
+    use = ResourceUse.of(told)
+    assert (use.cached_tokens, use.mean_model_latency) == (400, 1.0)
+    assert ResourceUse.of([*told, result(4, 2.0, 0.5)]).mean_model_latency is None

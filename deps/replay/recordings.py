@@ -15,13 +15,14 @@ import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import ConfigError
 
-__all__ = ("BadRecording", "Key", "Recording", "Recordings", "dump", "folder_name")
+__all__ = ("BadRecording", "Key", "Place", "Recording", "Recordings", "dump", "folder_name")
 
 VERSION = 1
 
@@ -63,6 +64,13 @@ class Recording:
     latency: float
 
 
+class Place(Protocol):
+    """Where recordings are looked for."""
+
+    def get(self, key: Key) -> Recording | None: ...
+    def of_case(self, case: str) -> Iterator[Recording]: ...
+
+
 @dataclass(frozen=True)
 class Recordings:
     """A folder of recordings, which need not exist yet."""
@@ -76,6 +84,13 @@ class Recordings:
             BadRecording: its file is damaged.
         """
         return _read(self._file(key), key.case)
+
+    def written(self, key: Key) -> datetime | None:
+        """Return when a recording's file was written, or None if there is none."""
+        try:
+            return datetime.fromtimestamp(self._file(key).stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return None
 
     def put(self, key: Key, text: str) -> None:
         """Keep a recording, given as `dump` has made it; a former one is replaced at once.

@@ -14,47 +14,37 @@ models = dataclasses.replace(models, wrap=(*models.wrap, tape))
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
-from functools import cache
+from dataclasses import dataclass, field
 from itertools import count
 from time import perf_counter
 from typing import Any, Literal
 
-from pydantic import SecretStr, TypeAdapter
+from pydantic import SecretStr
 from pydantic_ai import RunContext
-from pydantic_ai.messages import ModelMessage, ModelResponse, ModelResponseStreamEvent
-from pydantic_ai.models import (
-    CompletedStreamedResponse,
-    Model,
-    ModelRequestParameters,
-    StreamedResponse,
-)
+from pydantic_ai.messages import ModelMessage, ModelResponse
+from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
 from ..baseline import is_baseline
+from .answers import (
+    REPLAYED,
+    asked_of,
+    event_data,
+    recording_of,
+    replayed_latency,
+    response_from,
+    stream_from,
+)
 from .miss import ReplayMiss, miss
-from .recordings import Key, Recording, Recordings, dump
-from .requests import canonical, digest, request_document, scrub
+from .recordings import Key, Place, Recording, Recordings, dump
+from .requests import canonical, digest, scrub
 
 __all__ = ("REPLAYED", "Mode", "Replay", "ReplayMiss", "Tape", "replayed_latency")
 
 Mode = Literal["auto", "only", "off", "refresh"]
 """`auto`: replay what there is, record the rest. `only`: never ask a provider. `off`: always ask,
 record nothing. `refresh`: ask everything anew and record it."""
-
-REPLAYED = "assay_replay"
-"""The key in a replayed response's `metadata`; under it is the recorded `latency`, in seconds."""
-
-# Of a response, what belongs to the run that recorded it and not to the answer.
-_NOT_KEPT = {"run_id", "conversation_id", "provider_url", "workspace_ref", "history_digest"}
-
-
-def replayed_latency(response: ModelResponse) -> float | None:
-    """Return the seconds that a replayed response took when recorded; None if it is fresh."""
-    found = (response.metadata or {}).get(REPLAYED)
-    return None if found is None else float(found["latency"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +54,14 @@ class Replay:
     Args:
         mode: See `Mode`.
         write: Where recordings are kept, and looked for first.
-        read: Where else they are looked for, such as `datasets/<agent>/replay/`.
+        read: Where else they are looked for, such as `datasets/<agent>/replay/` or a service's
+            `Cache`.
         secrets: Texts that must never reach a file, such as the configured API key. Keys of known
             providers are recognised anyway, and headers are never kept.
     """
 
     write: Recordings
-    read: tuple[Recordings, ...] = ()
+    read: tuple[Place, ...] = ()
     mode: Mode = "auto"
     secrets: tuple[SecretStr, ...] = ()
 
@@ -120,7 +111,7 @@ class Tape:
         """
         if self.replay.mode == "refresh":
             return None
-        places = (self.replay.write, *self.replay.read)
+        places: tuple[Place, ...] = (self.replay.write, *self.replay.read)
         for place in places:
             if found := place.get(key):
                 self.replayed += 1
@@ -164,11 +155,11 @@ class _ReplayModel(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        document = self._document(messages, model_settings, model_request_parameters)
+        document = asked_of(self.wrapped, messages, model_settings, model_request_parameters)
         request = self._tape.scrub(canonical(document))
         with self._tape.claim(request) as key:
             if found := self._tape.find(key, request):
-                return _response(found)
+                return response_from(found)
             started = perf_counter()
             response = await self.wrapped.request(
                 messages, model_settings, model_request_parameters
@@ -185,34 +176,20 @@ class _ReplayModel(WrapperModel):
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
         """Replay a stream with its deltas. While recording, it is handed on once it is complete."""
-        document = self._document(messages, model_settings, model_request_parameters)
+        document = asked_of(self.wrapped, messages, model_settings, model_request_parameters)
         request = self._tape.scrub(canonical(document))
         with self._tape.claim(request) as key:
             if found := self._tape.find(key, request):
-                response, events = _response(found), _events(found)
+                response, events = response_from(found), found.events
             else:
                 started = perf_counter()
                 async with self.wrapped.request_stream(
                     messages, model_settings, model_request_parameters, run_context
                 ) as stream:
-                    dumped = [_event_adapter().dump_python(e, mode="json") async for e in stream]
+                    events = [event_data(event) async for event in stream]
                     response = stream.get()
-                self._keep(key, document, response, dumped, perf_counter() - started)
-                events = _events_adapter().validate_python(dumped)
-        yield CompletedStreamedResponse(
-            response,
-            model_request_parameters=model_request_parameters,
-            replay_events=True if events is None else events,
-        )
-
-    def _document(
-        self,
-        messages: list[ModelMessage],
-        settings: ModelSettings | None,
-        parameters: ModelRequestParameters,
-    ) -> dict[str, Any]:
-        prepared = self.wrapped.prepare_request(settings, parameters)
-        return request_document(self.wrapped.model_id, messages, *prepared)
+                self._keep(key, document, response, events, perf_counter() - started)
+        yield stream_from(response, events, model_request_parameters)
 
     def _keep(
         self,
@@ -223,44 +200,5 @@ class _ReplayModel(WrapperModel):
         latency: float,
     ) -> None:
         self._tape.asked += 1
-        if response.state != "complete":
-            return  # a suspended or broken answer is worth nothing later
-        dumped = _response_adapter().dump_python(
-            response, mode="json", exclude_none=True, exclude=_NOT_KEPT
-        )
-        self._tape.keep(
-            Recording(key=key, request=document, response=dumped, events=events, latency=latency)
-        )
-
-
-def _response(recording: Recording) -> ModelResponse:
-    """Return a recorded response: marked, and free of charge."""
-    response = _response_adapter().validate_python(recording.response)
-    mark = {REPLAYED: {"latency": recording.latency}}
-    return replace(
-        response,
-        usage=replace(response.usage, cost=Decimal(0)),
-        metadata={**(response.metadata or {}), **mark},
-    )
-
-
-def _events(recording: Recording) -> list[ModelResponseStreamEvent] | None:
-    """Return a stream's events; None where the response was recorded without streaming."""
-    if recording.events is None:
-        return None
-    return _events_adapter().validate_python(recording.events)
-
-
-@cache
-def _response_adapter() -> TypeAdapter[ModelResponse]:
-    return TypeAdapter(ModelResponse)
-
-
-@cache
-def _event_adapter() -> TypeAdapter[ModelResponseStreamEvent]:
-    return TypeAdapter(ModelResponseStreamEvent)
-
-
-@cache
-def _events_adapter() -> TypeAdapter[list[ModelResponseStreamEvent]]:
-    return TypeAdapter(list[ModelResponseStreamEvent])
+        if response.state == "complete":  # a suspended or broken answer is worth nothing later
+            self._tape.keep(recording_of(key, document, response, latency, events))
