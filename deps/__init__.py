@@ -6,6 +6,7 @@ from .budget import Budget, Meter
 from .errors import (
     AssayError,
     BadDataset,
+    BudgetSpent,
     ConfigError,
     InputError,
     MissingExtra,
@@ -20,16 +21,20 @@ from .limiter import Limiter
 from .memo import Memo
 from .models import BASELINE, Endpoint, Models, by_name
 from .settings import Settings
+from .spending import Allowance, Cap
 
 __all__ = (
     "BASELINE",
     "FENCE_RULE",
+    "Allowance",
     "Answered",
     "AssayError",
     "BadDataset",
     "BaseDeps",
     "BaselineModel",
     "Budget",
+    "BudgetSpent",
+    "Cap",
     "ConfigError",
     "Endpoint",
     "InputError",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Self
 
+from pydantic_ai.models import Model
 from pydantic_ai.usage import RunUsage, UsageLimits
 
 from .fallback import Trail
@@ -37,6 +38,10 @@ class BaseDeps:
     usage: RunUsage | None = None
     limits: UsageLimits = field(default_factory=UsageLimits)
     memo: Memo = field(default_factory=Memo)
+
+    def charging(self, account: Callable[[Model], Model]) -> Self:
+        """Return a copy whose runs are charged to an account; see `spending.Allowance.of`."""
+        return replace(self, models=replace(self.models, wrap=(account, *self.models.wrap)))
 
     def noting(self, trail: Trail) -> Self:
         """Return a copy whose runs, sub-agents' too, note in `trail` which model answered."""

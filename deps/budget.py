@@ -26,7 +26,7 @@ from .baseline import is_baseline
 from .errors import ConfigError
 from .layer import AnswerT, Asked, Layer, Opening, response_of
 
-__all__ = ("Budget", "Meter", "Spent")
+__all__ = ("Budget", "Meter", "Spent", "in_dollars", "price")
 
 LARGER = "go on with a larger one"
 
@@ -73,12 +73,15 @@ class Spent:
         unmeasured: Models that answered without telling their tokens: `tokens` is one too.
     """
 
-    usd: float
-    tokens: int
-    requests: int
-    seconds: float
-    unpriced: frozenset[str]
-    unmeasured: frozenset[str]
+    usd: float = 0.0
+    tokens: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+    unpriced: frozenset[str] = frozenset()
+    unmeasured: frozenset[str] = frozenset()
+
+
+NOTHING = Spent()
 
 
 class Meter:
@@ -87,17 +90,25 @@ class Meter:
     Args:
         budget: What `reached` compares with.
         clock: Seconds that never go back. Wall time counts from now.
+        before: What was spent when the run, which now goes on, was stopped. Its wall time is left
+            out: the time until now was nobody's.
     """
 
-    def __init__(self, budget: Budget, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        budget: Budget,
+        clock: Callable[[], float] = monotonic,
+        *,
+        before: Spent = NOTHING,
+    ) -> None:
         self.budget = budget
         self._clock = clock
         self._started = clock()
-        self._usd = Decimal(0)
-        self._tokens = 0
-        self._requests = 0
-        self._unpriced: set[str] = set()
-        self._unmeasured: set[str] = set()
+        self._usd = Decimal(str(before.usd))
+        self._tokens = before.tokens
+        self._requests = before.requests
+        self._unpriced = set(before.unpriced)
+        self._unmeasured = set(before.unmeasured)
 
     def __call__(self, model: Model) -> Model:
         """Return `model`, counted; a baseline as it is."""
@@ -121,7 +132,7 @@ class Meter:
         spent, budget = self.spent, self.budget
         after = f"after {spent.requests:,} requests"
         if budget.usd is not None and spent.usd >= budget.usd:
-            cap, sum_ = _dollars(budget.usd), _dollars(spent.usd)
+            cap, sum_ = in_dollars(budget.usd), in_dollars(spent.usd)
             return f"the budget of {cap} is spent ({sum_} {after}); {LARGER}"
         if budget.tokens is not None and spent.tokens >= budget.tokens:
             cap = f"{budget.tokens:,} tokens"
@@ -144,10 +155,10 @@ class Meter:
             if response.state == "complete":
                 self._unmeasured.add(name)
                 self._unpriced.add(name)
-        elif (price := _price(response)) is None:
+        elif (dollars := price(response)) is None:
             self._unpriced.add(name)
         else:
-            self._usd += price
+            self._usd += dollars
 
     def _cannot_hold(self) -> str | None:
         if self.budget.usd is not None and self._unpriced:
@@ -164,7 +175,7 @@ class Meter:
 
 
 class _MeteredModel(Layer):
-    """Tells a meter of each response. A refusal before a request would have its place here."""
+    """Tells a meter of each response."""
 
     def __init__(self, wrapped: Model, meter: Meter) -> None:
         super().__init__(wrapped)
@@ -179,7 +190,7 @@ class _MeteredModel(Layer):
                 self._meter.add(response_of(answer), self.model_name)
 
 
-def _price(response: ModelResponse) -> Decimal | None:
+def price(response: ModelResponse) -> Decimal | None:
     """Return dollars as Pydantic AI counts them for a run; None if nobody knows the price."""
     if response.usage.cost is not None:
         return response.usage.cost
@@ -191,8 +202,11 @@ def _price(response: ModelResponse) -> Decimal | None:
         return None
 
 
-def _dollars(usd: float) -> str:
-    return f"${usd:,.2f}".removesuffix(".00") if usd >= 1 else f"${usd:.4f}"
+def in_dollars(usd: float) -> str:
+    """Say a sum of money; a small one with as many places as it takes."""
+    if usd >= 1:
+        return f"${usd:,.2f}".removesuffix(".00")
+    return f"${usd:.4f}" if usd >= 0.001 else f"${usd:.9f}".rstrip("0").removesuffix(".")
 
 
 def _names(models: set[str]) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..deps.budget import Budget, Meter
+from ..deps.batches import Batches
+from ..deps.budget import Budget, Meter, Spent
 from ..deps.errors import ConfigError
 from ..deps.limiter import Limiter
 from ..deps.models import BASELINE, NOT_AN_LLM, Models
@@ -15,6 +16,7 @@ from .env import Wrap
 from .references import SCORECARD, Reference, accepted, baseline_of, stored
 from .report import SuiteReport
 from .runs import begin, model_of, note_sequential, note_stopped
+from .spent import spent_by
 from .statistics.comparison import Comparison, Verdict
 from .statistics.selfcheck import SelfCheck, check_gate
 from .store.database import RunStore
@@ -180,7 +182,7 @@ class Experiment:
         store: RunStore,
         run: Run,
     ) -> "Experiment":
-        """Go on with a run.
+        """Go on with a run; what it has spent counts.
 
         Raises:
             ConfigError: another model would answer than the one that began it.
@@ -194,7 +196,8 @@ class Experiment:
                 )
         named = run.options.get("baseline")
         baseline = store.run(named) if named else None
-        return cls._of(suites, models, conditions, store, run, baseline)
+        before = spent_by(store, run)
+        return cls._of(suites, models, conditions, store, run, baseline, before)
 
     @classmethod
     def _of(
@@ -205,6 +208,7 @@ class Experiment:
         store: RunStore,
         run: Run,
         baseline: Run | None,
+        before: Spent | None = None,
     ) -> "Experiment":
         return cls(
             suites=suites,
@@ -213,7 +217,7 @@ class Experiment:
             store=store,
             run=run,
             baseline=baseline,
-            meter=Meter(conditions.budget),
+            meter=Meter(conditions.budget, before=before or Spent()),
             limiter=Limiter(conditions.max_concurrency),
         )
 
@@ -240,7 +244,9 @@ class Experiment:
         reference = await self.reference(suite)
         sequential = None
         if asked.until_decided and reference is not None:
-            sequential = UntilDecided(reference.measured.trials(), margin=asked.margin)
+            found = reference.measured  # what only advises is not worth waiting for
+            gating = {c: v for c, v in found.trials().items() if c not in found.advisory}
+            sequential = UntilDecided(gating, margin=asked.margin)
         report = await evaluate(
             suite,
             models=self.models,
@@ -270,14 +276,15 @@ class Experiment:
 
     def _around(self) -> tuple[Wrap, ...]:
         """Return what all trials share; two limiters would wait for the same refusal twice."""
-        limited = any(isinstance(wrap, Limiter) for wrap in self.models.wrap)
+        limited = any(isinstance(wrap, (Limiter, Batches)) for wrap in self.models.wrap)
         return (self.meter,) if limited else (self.limiter, self.meter)
 
     def _judged(
         self, report: SuiteReport, reference: Reference | None, sequential: UntilDecided | None
     ) -> Judged:
         asked = self.conditions
-        aa = check_gate(report.trials(), margin=asked.margin) if asked.aa else None
+        gating = {c: v for c, v in report.trials().items() if c not in report.advisory}
+        aa = check_gate(gating, margin=asked.margin) if asked.aa else None
         if reference is None:
             return Judged(report=report, aa=aa)
         judged = Judged(
@@ -305,4 +312,5 @@ class Experiment:
         bad: set[Verdict | None] = {"regressed"}
         if asked.inconclusive == "fail":
             bad |= {"inconclusive", None}
-        return replace(judged, passed=not bad.intersection(judged.verdicts.values()))
+        gating = {c: v for c, v in judged.verdicts.items() if c not in judged.report.advisory}
+        return replace(judged, passed=not bad.intersection(gating.values()))

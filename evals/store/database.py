@@ -19,9 +19,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from ...deps.base import utc_now
+from ...deps.database import open_engine, said
 from ...deps.errors import ConfigError
 from . import rows
-from .connections import Insert, first_wins, open_engine, said
+from .inserts import Insert, first_wins
+from .people import People
 from .rows import Content, Record, Run, RunStatus
 from .schema import StoreTooNew, case_content, migrate, run, trial
 
@@ -38,6 +40,9 @@ __all__ = (
 
 DEFAULT = ".assay/runs.db"
 """Where runs are kept when nothing else is said, from the working directory."""
+
+STORE = "the run store"
+"""What errors call it."""
 
 FETCHED = 200
 """Rows that are in memory at a time while a run is read."""
@@ -86,8 +91,8 @@ class RunStore:
     _add_contents: Insert = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        with said(self.url):
-            self._engine = open_engine(self.url)
+        with said(self.url, STORE):
+            self._engine = open_engine(self.url, STORE)
             self._writer = self._engine.execution_options(assay_begin="write")  # the same pool
             self._add_trials = first_wins(trial, self._engine.dialect)
             self._add_contents = first_wins(case_content, self._engine.dialect)
@@ -337,16 +342,21 @@ class RunStore:
         for row in self._stream(query):
             yield row.key, rows.content_of(row)
 
+    @property
+    def people(self) -> People:
+        """Labels that people gave, and the calibrations of judges."""
+        return People(self._read, self._write)
+
     # -- connections
 
     @contextmanager
     def _write(self) -> Generator[sa.Connection]:
-        with said(self.url), self._writer.begin() as connection:
+        with said(self.url, STORE), self._writer.begin() as connection:
             yield connection
 
     @contextmanager
     def _read(self) -> Generator[sa.Connection]:
-        with said(self.url), self._engine.connect() as connection:
+        with said(self.url, STORE), self._engine.connect() as connection:
             yield connection
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[Any]:

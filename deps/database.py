@@ -1,26 +1,28 @@
-"""How a run store is reached: a file or a URL, and SQLite's transactions as we need them."""
+"""How a database is reached: a file or a URL, and SQLite's transactions as we need them.
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+SQLAlchemy is imported with this module, so import it where a database is wanted.
+"""
+
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
-from ...deps.errors import ConfigError, MissingExtra
+from .errors import ConfigError, MissingExtra
 
-__all__ = ("Insert", "first_wins", "open_engine", "said")
-
-Insert = Callable[[sa.Connection, Sequence[Mapping[str, Any]]], None]
+__all__ = ("open_engine", "said")
 
 BUSY_MS = 30_000  # how long a process waits for another one's commit
 
 
-def open_engine(url: str | Path) -> sa.Engine:
-    """Return the engine of a file or URL.
+def open_engine(url: str | Path, what: str) -> sa.Engine:
+    """Return the engine of a file or URL; `what` it is for is said in errors.
+
+    With the execution option `assay_begin="write"` a transaction on SQLite takes the write lock.
 
     Raises:
         MissingExtra: the URL's driver is not installed.
@@ -37,35 +39,14 @@ def open_engine(url: str | Path) -> sa.Engine:
         return sa.create_engine(place, pool_size=3, pool_pre_ping=True)
     except ModuleNotFoundError as e:
         raise MissingExtra(
-            f"the run store {place.render_as_string()!r} needs a driver that is not installed; "
+            f"{what} {place.render_as_string()!r} needs a driver that is not installed; "
             "install it with: pip install 'assay-agents[postgres]'"
         ) from e
 
 
-def first_wins(table: sa.Table, dialect: sa.Dialect) -> Insert:
-    """Return what inserts rows, every column named, and leaves those alone which are there already.
-
-    The statement is compiled once and given to the driver as it is: to build it for each row anew
-    would cost as much as SQLite needs to write the row.
-    """
-    make = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
-    compiled = make(table).on_conflict_do_nothing().compile(dialect=dialect)
-    statement, order = str(compiled), compiled.positiontup
-
-    def insert(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        if order is None:  # the driver takes parameters by name
-            connection.exec_driver_sql(statement, [dict(row) for row in rows])
-        else:
-            connection.exec_driver_sql(
-                statement, [tuple(row[name] for name in order) for row in rows]
-            )
-
-    return insert
-
-
 @contextmanager
-def said(url: str | Path) -> Generator[None]:
-    """Turn the database's errors into one that names the store, without its password."""
+def said(url: str | Path, what: str) -> Generator[None]:
+    """Turn the database's errors into one that names the place, without its password."""
     try:
         yield
     except (SQLAlchemyError, OSError) as e:
@@ -74,7 +55,7 @@ def said(url: str | Path) -> Generator[None]:
             why = "only sqlite and postgresql are known"
         else:
             why = str(getattr(e, "orig", None) or e)
-        raise ConfigError(f"the run store {shown!r} cannot be used: {why}") from e
+        raise ConfigError(f"{what} {shown!r} cannot be used: {why}") from e
 
 
 def _url(url: str | Path) -> sa.URL:
