@@ -21,12 +21,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import httpx2
 from pydantic import SecretStr
+from pydantic_ai.embeddings import EmbeddingModel, infer_embedding_model
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.models import Model, infer_model
 from pydantic_ai.providers import Provider, infer_provider, infer_provider_class
@@ -38,13 +38,21 @@ if TYPE_CHECKING:
     from pydantic_ai.models.anthropic import AnthropicModelSettings
     from pydantic_ai.models.openrouter import OpenRouterModelSettings
 
-__all__ = ("Clients", "Endpoint", "build")
+    from .batches import Batches
+
+__all__ = ("Clients", "Endpoint", "build", "build_embedding")
 
 SELF_HOSTED = ("litellm", "ollama", "vllm")
 """Providers that stand wherever their user has put them."""
 
 WITH_OPENAI = ("openai", "openrouter", "gateway/openai", *SELF_HOSTED)
 """What begins so is asked through OpenAI's library."""
+
+LEAN = ("openai", "openai-chat", "openai-responses", "openrouter", *SELF_HOSTED)
+"""Providers that can be asked through the transport called lean."""
+
+Transport = Literal["sdk", "lean"]
+"""How requests travel: by the provider's own library, or with less work, see `transport`."""
 
 
 @dataclass(frozen=True)
@@ -67,18 +75,47 @@ class Clients:
         modes: How each model is asked for a validated output.
         endpoints: Pairs of a provider's prefix, `litellm`, `ollama`, `vllm` or `openrouter`, and
             where it stands.
+        batches: Where requests of chat models wait for a batch; None asks one by one.
+        transport: How requests to OpenAI-compatible providers travel. Others, and batches, travel
+            by their own library whatever it is.
     """
 
     timeout: float = 300.0
     connect_timeout: float = 5.0
     modes: OutputModes = field(default_factory=OutputModes)
     endpoints: tuple[tuple[str, Endpoint], ...] = ()
+    batches: Batches | None = None
+    transport: Transport = "sdk"
 
     def set_up(self, client: object) -> None:
         """Give an SDK's client these timeouts, and no retries of its own."""
         if isinstance(client, _SdkClient):
             client.max_retries = 0
             client.timeout = httpx2.Timeout(self.timeout, connect=self.connect_timeout)
+
+    def provider(self, prefix: str, provider: Provider[Any]) -> Provider[Any]:
+        """Return a provider whose client is set up, and asks in batches where that is wanted.
+
+        Raises:
+            ConfigError: it is wanted, and the provider has none.
+            MissingExtra: the lean transport is wanted, and its library is not installed.
+        """
+        if self.batches is not None:
+            provider = self.batches.provider(prefix, provider)
+        self.set_up(provider.client)
+        quick = self.transport == "lean" and self.batches is None and prefix in LEAN
+        return _lean(provider) if quick else provider
+
+
+def _lean(provider: Provider[Any]) -> Provider[Any]:
+    try:
+        from .transport import lean
+    except ImportError as e:
+        raise MissingExtra(
+            "the transport 'lean' needs a library that is not installed; install it with: "
+            "pip install 'assay-agents[fast]', or set ASSAY_TRANSPORT=sdk"
+        ) from e
+    return lean(provider)
 
 
 @runtime_checkable
@@ -114,8 +151,40 @@ def build(model_id: str, endpoint: Endpoint | None, clients: Clients | None = No
     return in_mode(model, clients.modes.of(model_id, model))
 
 
+def build_embedding(
+    model_id: str, endpoint: Endpoint | None, clients: Clients
+) -> tuple[EmbeddingModel, Provider[Any]]:
+    """Return the embedding model that a name stands for, and the provider whose client it uses.
+
+    Raises:
+        UnknownModel: nobody here knows the name, or its provider makes no vectors.
+        MissingExtra: its provider's library is not installed.
+        ConfigError: a key or an address is missing.
+    """
+    made: list[Provider[Any]] = []
+
+    def provider(prefix: str) -> Provider[Any]:
+        made.append(_provider(prefix, endpoint, clients))
+        return made[-1]
+
+    try:
+        if endpoint is None or _has_provider(model_id):
+            return infer_embedding_model(model_id, provider_factory=provider), made[-1]
+        from pydantic_ai.embeddings.openai import OpenAIEmbeddingModel
+
+        at = _openai_at(endpoint)
+        clients.set_up(at.client)
+        return OpenAIEmbeddingModel(model_id, provider=at), at
+    except ImportError as e:
+        raise MissingExtra(_what_to_install(model_id, endpoint, e)) from e
+    except (UserError, ValueError) as e:
+        raise _wrong(model_id, e, "openai:text-embedding-3-small") from e
+
+
 def _ours(model_id: str, endpoint: Endpoint | None, clients: Clients) -> Model | None:
     """Return a model of this library, which takes every output mode; None if it is none."""
+    if clients.batches is not None and model_id.startswith(("outlines:", "instructor:")):
+        raise clients.batches.unable(f"model {model_id!r}")
     if model_id.startswith("outlines:"):
         from .constrained import constrained
 
@@ -134,7 +203,10 @@ def _model(model_id: str, endpoint: Endpoint | None, clients: Clients) -> Model:
     if not _has_provider(model_id):
         # Without an endpoint it is for Pydantic AI to say that it does not know the name either.
         return _at_endpoint(model_id, endpoint, clients) if endpoint else infer_model(model_id)
-    make = partial(_provider, endpoint=endpoint, clients=clients)
+
+    def make(prefix: str) -> Provider[Any]:
+        return clients.provider(prefix, _provider(prefix, endpoint, clients))
+
     prefix, _, name = model_id.partition(":")
     if prefix in ("anthropic", "gateway/anthropic"):
         from pydantic_ai.models.anthropic import AnthropicModel
@@ -199,11 +271,9 @@ def _at_endpoint(name: str, endpoint: Endpoint, clients: Clients) -> Model:
 
     host = urlsplit(endpoint.base_url).hostname or ""
     if host == "openrouter.ai" or host.endswith(".openrouter.ai"):  # its errors come as a 200
-        router = _provider_at("openrouter", endpoint)
-        clients.set_up(router.client)
+        router = clients.provider("openrouter", _provider_at("openrouter", endpoint))
         return OpenRouterModel(name, provider=router, settings=_cached_by_router(name))
-    provider = _openai_at(endpoint)
-    clients.set_up(provider.client)
+    provider = clients.provider("openai", _openai_at(endpoint))
     return OpenAIChatModel(name, provider=provider)
 
 
@@ -267,7 +337,7 @@ def _what_to_install(model_id: str, endpoint: Endpoint | None, error: ImportErro
     )
 
 
-def _wrong(model_id: str, error: Exception) -> ConfigError:
+def _wrong(model_id: str, error: Exception, such_as: str = "openai:gpt-5") -> ConfigError:
     """Return what is wrong with a name or with what it needs."""
     said = str(error).partition(" or pass it via ")[0]  # that is for who writes code
     if "API_KEY" in said or "api_key" in said:
@@ -276,5 +346,5 @@ def _wrong(model_id: str, error: Exception) -> ConfigError:
         return ConfigError(f"model {model_id!r} has no address: {said}")
     return UnknownModel(
         f"unknown model {model_id!r}: {said}. Use 'baseline', a Pydantic AI id such as "
-        "'openai:gpt-5', or set ASSAY_BASE_URL for an OpenAI-compatible server"
+        f"{such_as!r}, or set ASSAY_BASE_URL for an OpenAI-compatible server"
     )
