@@ -35,8 +35,9 @@ class Circuit:
 
     Models of one provider (its name and address) share one circuit. What counts as a failure is
     `ProviderDown` and `ProviderGarbled`, of a model whose faults are typed (see `Faults`). Any
-    answer, and be it a refusal, ends a row of failures. A request that is cancelled, or that began
-    before the circuit last opened or closed, counts for nothing.
+    answer, and be it a refusal, ends a row of failures. Failures of requests that were under way
+    together count once: a blip that cuts off a hundred is one failure. A request that is
+    cancelled, or that began before the circuit last opened or closed, counts for nothing.
 
     Put it between `Faults` and the limiter: then requests that wait for a slot fail at once too.
 
@@ -110,17 +111,17 @@ class _Breaker:
         Raises:
             CircuitOpen: it is not let through.
         """
-        era = self._enter(name)
+        era, row = self._enter(name), self._in_a_row
         try:
             yield
         except ProviderError as e:
             # In a stream's body it may be the error of another request that its reader made.
-            self._leave(era, _failed(e) if e.model_name == name else None)
+            self._leave(era, row, _failed(e) if e.model_name == name else None)
             raise
         except BaseException:
-            self._leave(era, None)
+            self._leave(era, row, None)
             raise
-        self._leave(era, False)
+        self._leave(era, row, False)
 
     def _enter(self, name: str) -> int:
         if self._until is not None:
@@ -130,12 +131,20 @@ class _Breaker:
             self._probing = True
         return self._era
 
-    def _leave(self, era: int, failed: bool | None) -> None:
-        """Learn how a request ended; None tells nothing of the provider."""
+    def _leave(self, era: int, row: int, failed: bool | None) -> None:
+        """Learn how a request ended; None tells nothing of the provider.
+
+        Args:
+            era: When it began.
+            row: How many had failed in a row by then.
+            failed: How it ended.
+        """
         if era != self._era:
             return
         probed, self._probing = self._probing, False
         if failed:
+            if row < self._in_a_row and not probed:
+                return  # it was under way when the last one failed
             self._in_a_row += 1
             if probed or self._in_a_row >= self._circuit.failures:
                 self._until = self._circuit.clock() + self._circuit.pause

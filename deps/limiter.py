@@ -202,6 +202,7 @@ class _Lane:
                     self._settle(turn, 0, 0)  # it was not asked
                     raise
                 except ModelAPIError as e:
+                    self._settle(turn, 1, None)
                     if self._refused(turn, e, name):
                         continue
                     raise
@@ -256,10 +257,7 @@ class _Lane:
         return max(0.0, self._opens - now, minute)
 
     async def _sleep(self, turn: _Turn, seconds: float) -> None:
-        """Sleep; shorter if meanwhile a request took fewer tokens than it might have."""
-        if self._limiter.tokens_per_minute is None:
-            await self._limiter.sleep(seconds)
-            return
+        """Sleep; shorter if meanwhile an answer tells that a request came earlier, or took less."""
         turn.wake.clear()
         async with asyncio.TaskGroup() as tasks:
             sleeping = tasks.create_task(self._asleep(seconds))
@@ -275,9 +273,9 @@ class _Lane:
         """Correct how a request counts in its minute; None leaves its tokens as estimated."""
         assert turn.starts is not None
         as_request, as_tokens = turn.starts
-        self._requests.settle(as_request, requests)
-        if tokens is not None:
-            self._tokens.settle(as_tokens, tokens)
+        now = self._limiter.clock()
+        self._requests.settle(as_request, now, requests)
+        self._tokens.settle(as_tokens, now, as_tokens.units if tokens is None else tokens)
 
     def _bear(self, turn: _Turn, name: str) -> None:
         """Take note that a refusal holds `turn` back; raise one of its own if that is too long."""

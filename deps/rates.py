@@ -17,8 +17,11 @@ from .errors import ConfigError
 __all__ = ("Window", "estimate")
 
 SPAN = 61.0
-"""Seconds for which a start counts: a minute, and what one request may take longer than another
-from its start to its arrival."""
+"""Seconds for which an arrival counts: a minute, and what clocks and queues add."""
+
+LATEST = 5.0
+"""Seconds after its start within which a request has arrived, if no answer says that it was
+earlier. The first requests of a process come late: each waits for its connection."""
 
 CHARACTERS_PER_TOKEN = 4
 """Of English text, roughly."""
@@ -29,14 +32,19 @@ TOKENS_OF_A_FILE = 1_000
 
 @dataclass(eq=False)
 class Start:
-    """What started when."""
+    """What started, and when it had arrived at the latest.
+
+    Attributes:
+        counted: Whether it is in the window still.
+    """
 
     at: float
     units: int
+    counted: bool = True
 
 
 class Window:
-    """Lets no more than `most` units start within any minute.
+    """Lets no more than `most` units arrive within any minute.
 
     More than that at once starts alone, as it would else never start.
     """
@@ -54,30 +62,33 @@ class Window:
         """Return the seconds from `now` after which so many units may start."""
         self._forget(now)
         excess = self._sum + units - max(self._most, units)
+        last = -math.inf
         for start in self._starts:
             if excess <= 0:
                 break
             excess -= start.units
-            if excess <= 0:
-                return start.at + SPAN - now
-        return 0.0
+            last = max(last, start.at)  # they leave in the order in which they came
+        return 0.0 if last == -math.inf else last + SPAN - now
 
     def take(self, now: float, units: int) -> Start:
         """Take note that so many units start."""
-        start = Start(now, units)
+        start = Start(now + LATEST, units)
         self._starts.append(start)
         self._sum += units
         return start
 
-    def settle(self, start: Start, units: int) -> None:
-        """Correct what a start was thought to be."""
-        if start in self._starts:
+    def settle(self, start: Start, now: float, units: int) -> None:
+        """Correct what a start was thought to be, now that there is an answer."""
+        start.at = min(start.at, now)
+        if start.counted:
             self._sum += units - start.units
         start.units = units
 
     def _forget(self, now: float) -> None:
         while self._starts and self._starts[0].at + SPAN <= now:
-            self._sum -= self._starts.popleft().units
+            start = self._starts.popleft()
+            start.counted = False
+            self._sum -= start.units
 
 
 def estimate(messages: list[ModelMessage], settings: ModelSettings | None) -> int:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.wrapper import WrapperModel
@@ -27,27 +27,11 @@ from assay.deps.errors import (
 )
 from assay.deps.limiter import Limiter
 
+from .asking import ASKED, ask, stream
 from .virtual import now, virtually
 
-ASKED: list[ModelMessage] = [ModelRequest.user_text_prompt("hello")]
 NOON = datetime(2026, 11, 3, 12, tzinfo=UTC)
 DOWN = ProviderDown("down", model_name="m")
-
-
-async def ask(model: Model) -> str:
-    response = await model.request(ASKED, None, ModelRequestParameters())
-    (part,) = response.parts
-    assert isinstance(part, TextPart)
-    return part.content
-
-
-async def stream(model: Model) -> str:
-    async with model.request_stream(ASKED, None, ModelRequestParameters()) as answer:
-        async for _ in answer:
-            pass
-        (part,) = answer.get().parts
-    assert isinstance(part, TextPart)
-    return part.content
 
 
 @dataclass
@@ -281,6 +265,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.time = 0.0
         self.ends: dict[int, tuple[Any, Any]] = {}
+        self.rows: dict[int, int] = {}
         self.count = 0
         self.row = 0
         self.open_until: float | None = None
@@ -317,6 +302,7 @@ class Machine(RuleBasedStateMachine):
             return
         self.count += 1
         self.ends[self.count] = (task, self.started)
+        self.rows[self.count] = self.row
         if self.open_until is not None:
             self.probe = self.count
 
@@ -342,6 +328,8 @@ class Machine(RuleBasedStateMachine):
             self.probe = None
         if number in self.said_nothing or how == "cancelled":
             return
+        if how == "down" and self.rows[number] < self.row and not probed:
+            return  # it was under way when another one failed: one blip
         self.row = self.row + 1 if how == "down" else 0
         if how == "down" and (probed or self.row >= FAILURES):
             self.open_until = self.time + PAUSE
@@ -364,6 +352,18 @@ class Machine(RuleBasedStateMachine):
 
 Machine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 test_a_circuit_is_what_its_description_says = Machine.TestCase
+
+
+def test_a_blip_that_cuts_off_many_at_once_is_one_failure() -> None:
+    async def main() -> None:
+        provider = Provider(DOWN)
+        model = circuit(5, pause=10)(provider.model())
+        lost = await asyncio.gather(*[ask(model) for _ in range(40)], return_exceptions=True)
+        assert {type(error) for error in lost} == {type(DOWN)}
+        provider.error = None
+        assert await ask(model) == "yes"
+
+    virtually(main())
 
 
 @settings(max_examples=60, deadline=None)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai import AsyncOpenAI
 from pydantic_ai import models
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
 from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.openai import OpenAIChatModel
@@ -35,10 +35,10 @@ from assay.deps.faults import Faults
 from assay.deps.limiter import Limiter
 from assay.deps.retry import Retry
 
+from .asking import ASKED, ask, stream
 from .faulty import WHOLE, Answer, Counted, Faulty, body, completion, delta, events, faulty
 from .virtual import now, virtually
 
-ASKED: list[ModelMessage] = [ModelRequest.user_text_prompt("hello")]
 PASSING: list[type[ProviderError]] = [
     ProviderDown,
     ProviderTimeout,
@@ -46,22 +46,6 @@ PASSING: list[type[ProviderError]] = [
     StreamCutShort,
 ]
 LASTING: list[type[ProviderError]] = [ProviderRefused, ContextTooLong, ProviderBusy]
-
-
-async def ask(model: Model) -> str:
-    response = await model.request(ASKED, None, ModelRequestParameters())
-    (part,) = response.parts
-    assert isinstance(part, TextPart)
-    return part.content
-
-
-async def stream(model: Model) -> str:
-    async with model.request_stream(ASKED, None, ModelRequestParameters()) as answer:
-        async for _ in answer:
-            pass
-        (part,) = answer.get().parts
-    assert isinstance(part, TextPart)
-    return part.content
 
 
 BOTH = pytest.mark.parametrize("way", [ask, stream])
