@@ -1,137 +1,204 @@
-"""What judges are worth on public data: LLMBar's 138 published rows, computed again from verdicts.
+"""What judges are worth on public data, by verdicts that others recorded: no model is called.
 
-Each row is one judge on one set of pairs, every pair shown in both orders. The data is not part of
-this repository; without it the measurement is skipped, with the reason.
+Run `python benchmarks/judges.py [FOLDER]`; FOLDER holds the data sets by name and is
+`../shared/data` beside the checkout by default. What is not there is skipped with a line.
 
-The published kappa between judge and gold labels is not Cohen's kappa of the two: the code that
-made it turns verdict 2 into 0 before comparing with labels 1 and 2 (evaluate.py of
-princeton-nlp/LLMBar keeps a verdict only if it is "0" or "1"), so agreement on 2 never counts.
-It is computed here both ways.
+- LLMBar: five judges, some prompted in many ways, on pairs shown in both orders.
+- PandaLM: two judges beside three people, with ties and verdicts that nobody can read.
+- Prometheus' rubrics on MT-Bench: one judge asked three times.
+- Corrected means: 50 labels drawn at random from LLMBar's, against what all of them say.
 """
 
 import csv
+import gzip
 import json
-from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+import random
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from math import isclose, isnan, nan
+from itertools import combinations
 from pathlib import Path
+from statistics import mean
+from typing import Any
 
-import numpy as np
+from judges_published import llmbar as published
+from rich.console import Console
+from rich.table import Table
 
-__all__ = ("kappa", "llmbar", "main", "statistics")
+from assay.evals.statistics.agreement import (
+    Agreement,
+    Interval,
+    Label,
+    agreement,
+    alpha,
+    between,
+)
+from assay.evals.statistics.corrected import corrected_mean
 
-DATA = Path(__file__).parents[2] / "shared" / "data" / "llmbar"
+DATA = Path(__file__).parents[2] / "shared" / "data"
 
-RATERS = import_module("statsmodels.stats.inter_rater")  # by name, for it has no types
+STATS: Any = import_module("scipy.stats")  # by name, for it has no types
 
-Verdicts = Sequence[str]
-"""Which output won, "1" or "2", item by item; "" where the answer could not be read."""
+SAMPLES, LABELS = 1_000, 50
 
-
-def main() -> None:
-    """Print how much of the published table comes out again."""
-    if not DATA.exists():
-        print("skipped: LLMBar's verdicts are not here")
-        return
-    for line in llmbar(DATA):
-        print(line)
+Verdicts = Mapping[str, tuple[str, str, str]]
+"""Item to the right winner, and the judge's with either output shown first."""
 
 
-def llmbar(data: Path) -> list[str]:
-    """Compare every published row with its verdicts, and say what differs."""
+def main(arguments: Sequence[str]) -> None:
+    """Print every table whose data is there."""
+    data = Path(arguments[0]) if arguments else DATA
+    console = Console(width=None if sys.stdout.isatty() else 110)
+    sections: dict[str, Callable[[Path, Console], None]] = {
+        "llmbar": llmbar,
+        "pandalm": pandalm,
+        "prometheus_gpt4_rubric": repeatability,
+    }
+    for name, section in sections.items():
+        if (data / name).exists():
+            section(data / name, console)
+        else:
+            console.print(f"{name}: skipped, not in {data.name}/")
+
+
+def llmbar(data: Path, console: Console) -> None:
+    """Print each judge's accuracy, kappa and agreement with itself in the other order."""
+    table = Table(title="LLMBar: judges beside the right answer, all sets together")
+    table.add_column("judge")
+    for heading in ("rows", "unread", "accuracy", "kappa", "orders agree", "flips"):
+        table.add_column(heading, justify="right")
     judges = _verdicts(data / "verdicts.csv")
-    published = [json.loads(line) for line in (data / "published_statistics.jsonl").open()]
-    same: Counter[str] = Counter()
-    whole, blanks, right = 0, 0, Counter[str]()
-    gaps: list[float] = []
-    for row in published:
-        gold, first, second = judges[row["set"], row["llm"], row["strategy"]]
-        blank = "" in first or "" in second
-        found = statistics(gold, first, second)
-        agreeing = [name for name, value in found.items() if _equal(row[name], value)]
-        same.update(agreeing)
-        whole += len(agreeing) == len(found)
-        blanks += blank
-        if not blank:
-            cohen = {"kappa_False": kappa(first, gold), "kappa_True": kappa(second, gold)}
-            cohen["kappa_agreement"] = kappa(first, second)
-            right.update(name for name, value in cohen.items() if _equal(row[name], value))
-            gaps += [cohen[n] - row[n] for n in ("kappa_False", "kappa_True")]
-    rows = len(published)
-    return [
-        f"{whole} of {rows} rows reproduced to the printed digits in every column",
-        *(f"  {name:<16} {same[name]} of {rows}" for name in same),
-        f"{rows - blanks} rows have no blank verdict; in those, Cohen's kappa (statsmodels) is",
-        f"  judge and judge  {right['kappa_agreement']} times the published one",
-        f"  judge and gold   {right['kappa_False']} and {right['kappa_True']} times: the published "
-        "one counts verdict 2 as a third label (see above);",
-        f"  Cohen's is {np.nanmin(gaps):.3f} to {np.nanmax(gaps):.3f} higher, "
-        f"median {np.nanmedian(gaps):.3f}",
-    ]
+    for model in dict.fromkeys(name for name, _ in judges):
+        rows = [found for (name, _), found in judges.items() if name == model]
+        table.add_row(model, *_llmbar_row([one for found in rows for one in found.items()]))
+    console.print(table)
+    for line in published(data):
+        console.print(line, highlight=False)
+    coverage(judges, console)
 
 
-def statistics(gold: Verdicts, first: Verdicts, second: Verdicts) -> dict[str, str | float]:
-    """Return a row as it is published, digit by digit.
+def _llmbar_row(rows: Sequence[tuple[str, tuple[str, str, str]]]) -> Iterator[str]:
+    items = [item for item, _ in rows]
+    gold = [right for _, (right, _, _) in rows]
+    both = [(first or None, second or None) for _, (_, first, second) in rows]
+    said: list[Label | None] = [first for first, _ in both]
+    found = agreement(said, gold, labels=("1", "2"), groups=items)
+    read = [(a, b) for a, b in both if a is not None and b is not None]
+    yield str(found.items)
+    yield str(found.unscored)
+    yield _shown(found.accuracy)
+    yield _shown(found.kappa)
+    yield f"{mean(a == b for a, b in read):.3f}"
+    yield f"{sum(a != b for a, b in read)} of {len(read)}"
 
-    Args:
-        gold: The right winners.
-        first: A judge's winners with output 1 shown first.
-        second: Its winners with output 2 shown first, named by output and not by place.
+
+def coverage(judges: Mapping[tuple[str, str], Verdicts], console: Console) -> None:
+    """Print how often intervals from 50 labels hold what all labels say: 94% or more are wanted.
+
+    What is estimated is how often the first output is the right one; the judge says which it
+    takes for it.
     """
-    n = len(gold)
-    right = [v == g for v, g in zip(first, gold, strict=True)]
-    swapped = [v == g for v, g in zip(second, gold, strict=True)]
-    counts = {
-        "correct_False": sum(right),
-        "correct_True": sum(swapped),
-        "correct_both": sum(map(all, zip(right, swapped, strict=True))),
-        "equal": sum(v == w for v, w in zip(first, second, strict=True)),
-    }
-    ones, others = _as_published(first), _as_published(second)
-    kappas = kappa(ones, gold), kappa(others, gold)
-    return {
-        **{name: f"{count} / {n} = {count / n * 100}%" for name, count in counts.items()},
-        "correct_average": f"{(sum(right) + sum(swapped)) / 2 / n * 100}%",
-        "kappa_False": kappas[0],
-        "kappa_True": kappas[1],
-        "kappa_average": sum(kappas) / 2,
-        "kappa_agreement": kappa(ones, others),
-    }
+    chance = random.Random(0)
+    full = {name: found for name, found in judges.items() if len(found) >= 280}
+    table = Table(title=f"Means from {LABELS} random labels, {SAMPLES} samples a judge")
+    table.add_column("judge, prompt")
+    for heading in ("covered", "width", "covered by labels alone", "their width"):
+        table.add_column(heading, justify="right")
+    for (model, strategy), found in full.items():
+        rows = [_sample(found, chance) for _ in range(SAMPLES)]
+        table.add_row(
+            f"{model}, {strategy}", *(f"{mean(column):.3f}" for column in zip(*rows, strict=True))
+        )
+    console.print(table)
 
 
-def kappa(first: Verdicts, second: Verdicts) -> float:
-    """Return Cohen's kappa; NaN when both always say the same one thing, as chance does too."""
-    labels = sorted({*first, *second})
-    if len(labels) == 1:
-        return nan
-    pairs = Counter(zip(first, second, strict=True))
-    table = np.array([[pairs[row, column] for column in labels] for row in labels])
-    return float(RATERS.cohens_kappa(table, return_results=False))
-
-
-def _as_published(verdicts: Verdicts) -> list[str]:
-    return [verdict if verdict == "1" else "0" for verdict in verdicts]
-
-
-def _equal(published: str | float, found: str | float) -> bool:
-    if isinstance(published, str) or isinstance(found, str):
-        return published == found
-    return (isnan(published) and isnan(found)) or isclose(published, found, abs_tol=1e-12)
-
-
-def _verdicts(path: Path) -> Mapping[tuple[str, str, str], tuple[list[str], list[str], list[str]]]:
-    judges: dict[tuple[str, str, str], tuple[list[str], list[str], list[str]]] = defaultdict(
-        lambda: ([], [], [])
+def _sample(found: Verdicts, chance: random.Random) -> tuple[float, float, float, float]:
+    gold = {item: float(right == "1") for item, (right, _, _) in found.items()}
+    judged = {item: float(first == "1") if first else 0.5 for item, (_, first, _) in found.items()}
+    truth = mean(gold.values())
+    corrected = corrected_mean(
+        judged, {item: gold[item] for item in chance.sample([*gold], LABELS)}
     )
+    low, high = corrected.only_labels or (0.0, 1.0)
+    return (
+        corrected.low <= truth <= corrected.high,
+        corrected.high - corrected.low,
+        low <= truth <= high,
+        high - low,
+    )
+
+
+def pandalm(data: Path, console: Console) -> None:
+    """Print how far three people agree, and each judge with their majority."""
+    items = list(_lines(data / "testset_with_verdicts.jsonl"))
+    people: list[list[Label | None]]
+    people = [[str(item[f"annotator{n}"]) for item in items] for n in (1, 2, 3)]
+    table = Table(title="PandaLM: who agrees with whom (0 tie, 1, 2)")
+    table.add_column("pair")
+    for heading in ("items", "unread", "accuracy", "kappa"):
+        table.add_column(heading, justify="right")
+    for (a, one), (b, other) in combinations(enumerate(people, start=1), 2):
+        found = agreement(one, [label for label in other if label is not None])
+        table.add_row(f"person {a}, person {b}", *_pair(found))
+    majority = [str(item["majority"]) for item in items]
+    for judge, told in (("gpt35", {"Tie": "0"}), ("pandalm7b", {})):
+        raw = [str(item[f"{judge}_verdict"]) for item in items]
+        said = [told.get(word, word) for word in raw]
+        found = agreement([v if v in ("0", "1", "2") else None for v in said], majority)
+        table.add_row(f"{judge}, majority", *_pair(found))
+    console.print(table)
+    whole = alpha([[None if v is None else float(v) for v in row] for row in people])
+    console.print(f"people pairwise {between(people):.3f}, Krippendorff's alpha {_shown(whole)}")
+
+
+def repeatability(data: Path, console: Console) -> None:
+    """Print how far one judge agrees with itself over three runs."""
+    rows = [item["gpt4_score"] for item in _lines(data / "mt_bench.jsonl.gz")]
+    runs = [[row[n] for row in rows] for n in range(3)]
+    table = Table(title="GPT-4 by rubrics, MT-Bench: one run beside another (scores 1 to 5)")
+    table.add_column("runs")
+    for heading in ("items", "exact", "weighted kappa", "Pearson", "Spearman"):
+        table.add_column(heading, justify="right")
+    for (a, one), (b, other) in combinations(enumerate(runs, start=1), 2):
+        found = agreement(one, other, labels=range(1, 6), weights="quadratic")
+        pearson, spearman = STATS.pearsonr(one, other), STATS.spearmanr(one, other)
+        table.add_row(
+            f"{a}, {b}",
+            str(found.items),
+            _shown(found.accuracy),
+            _shown(found.kappa),
+            f"{pearson.statistic:.3f}",
+            f"{spearman.statistic:.3f}",
+        )
+    console.print(table)
+
+
+def _pair(found: Agreement) -> tuple[str, ...]:
+    return str(found.items), str(found.unscored), _shown(found.accuracy), _shown(found.kappa)
+
+
+def _shown(found: Interval | None) -> str:
+    if found is None:
+        return "cannot say"
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+
+
+def _verdicts(path: Path) -> Mapping[tuple[str, str], Verdicts]:
+    judges: dict[tuple[str, str], dict[str, tuple[str, str, str]]] = defaultdict(dict)
     with path.open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
-            gold, first, second = judges[row["set"], row["llm"], row["strategy"]]
-            gold.append(row["gold_label"])
-            first.append(row["winner_order_12"])
-            second.append(row["winner_order_21"])
+            item = f"{row['set']} {row['idx']}"
+            verdicts = row["gold_label"], row["winner_order_12"], row["winner_order_21"]
+            judges[row["llm"], row["strategy"]][item] = verdicts
     return judges
 
 
+def _lines(path: Path) -> Iterator[Any]:
+    raw = path.read_bytes()
+    text = (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+    yield from map(json.loads, text.splitlines())
+
+
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
