@@ -8,11 +8,15 @@ from typing import Any, Protocol
 
 from opentelemetry import trace
 
-from ..deps.models import Models
+from ..deps.batches import asking
+from ..deps.models import NOT_AN_LLM, Models
 from ..deps.replay.tape import Mode
+from .batched import as_measured
 from .cases import Cases, Unit
 from .env import Env, Wrap
+from .judges.standing import Standing
 from .outcome import TrialResult
+from .peers import StoredOutputs
 from .report import SuiteReport, Tally
 from .runner import run_trial, schedule
 from .runs import StoredResults, begin, marked, note_identity, note_seconds
@@ -70,7 +74,8 @@ async def evaluate(
         suite: What to run.
         models: What model names mean; the embedded baselines by default.
         trials: Executions per case.
-        max_concurrency: How many trials are under way at once.
+        max_concurrency: How many trials are under way at once; where models are asked in batches,
+            it is for these to say.
         store: Where trials are kept; in memory alone by default.
         run: The run in the store that this belongs to, new or resumed; one is begun by default.
         replay: Whether responses are recorded and replayed; see `replay.tape.Mode`.
@@ -85,7 +90,15 @@ async def evaluate(
     """
     models = models or Models()
     cases = Cases.of(suite)
-    env = Env(suite=suite, models=models, replay=replay, shared=wrap)
+    env = Env(
+        suite=suite,
+        models=models,
+        replay=replay,
+        shared=wrap,
+        stored=StoredOutputs(store, suite.name),
+    )
+    if models.clients.batches is not None and suite.answers(models) != NOT_AN_LLM:
+        max_concurrency = max(1, min(models.clients.batches.under_way, len(cases) * trials))
     with ExitStack() as stack:
         if store is not None and run is None:
             run = begin(store, [suite], models=models, trials=trials)
@@ -103,6 +116,7 @@ async def evaluate(
         seconds=seconds,
         tally=tally,
         dataset=cases.hash,
+        standing=Standing(store and store.people, suite.judge_floor),
     )
 
 
@@ -125,7 +139,9 @@ async def _run(
             steering.add(result)
 
     async def work(unit: Unit) -> None:
-        result = await run_trial(env.suite, unit, env.of(unit), cases.evaluators)
+        with asking(f"{kept.run}/{env.suite.name}/{unit.key}/{unit.trial}") as asker:
+            result = await run_trial(env.suite, unit, env.of(unit), cases.evaluators)
+        result = as_measured(result, asker, (*env.suite.checks, *cases.evaluators))
         await kept.add(unit, result)
         count(result)
         if on_result is not None and (told := on_result(result)) is not None:
@@ -154,7 +170,9 @@ async def _run(
 
 
 class _Kept(Protocol):
-    """Where finished trials go."""
+    """Where finished trials go. `run` is the id of the run that they belong to, if one does."""
+
+    run: str
 
     async def earlier(self, cases: Cases, trials: int) -> Sequence[TrialResult]:
         """Return the trials that are finished already, without what they wrote."""
@@ -168,6 +186,8 @@ class _Kept(Protocol):
 
 
 class _InMemory:
+    run = ""
+
     def __init__(self) -> None:
         self._found: list[TrialResult] = []
 
@@ -186,6 +206,7 @@ class _InMemory:
 
 class _InStore:
     def __init__(self, store: RunStore, run: Run, suite: str) -> None:
+        self.run = run.id
         self._store, self._run, self._suite = store, run, suite
         self._writer = StoreWriter(store, run.id)
 

@@ -2,7 +2,9 @@
 
 import sys
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,13 +12,16 @@ import typer
 from pydantic_core import to_json
 from rich.console import Console
 
+from ...deps.batches import Progress, batched
 from ...deps.errors import ConfigError
+from ...deps.models import Models
 from ..engine import AnySuite
 from ..experiment import Conditions, Experiment, Judged
 from ..reports.words import Against
 from ..runs import marked
 from ..store.database import DEFAULT, RunStore
 from ..suites import NAMES, load
+from .batching import open_batches, say_what_goes_on
 from .door import BUDGET, FAILED, INTERRUPTED, PASS, PROVIDER, err, out, say_model, start, wait_for
 from .progress import RunProgress
 from .tables import suite_table, total_table
@@ -28,13 +33,18 @@ STDOUT = Path("-")
 
 @dataclass(frozen=True, kw_only=True)
 class EvalOptions:
-    """Where what comes of an evaluation is kept, and what it goes on with."""
+    """Where what comes of an evaluation is kept, what it goes on with, and how it asks.
+
+    `under_way` is how many trials wait for batches at once; None leaves it to these.
+    """
 
     model: str | None = None
     trace: str | None = None
     json: Path | None = None
     store: str = DEFAULT
     resume: str | None = None
+    batch: bool = False
+    under_way: int | None = None
 
 
 def evaluate_agents(names: list[str], conditions: Conditions, options: EvalOptions) -> None:
@@ -47,9 +57,9 @@ def evaluate_agents(names: list[str], conditions: Conditions, options: EvalOptio
     if options.resume:
         experiment = _resumed(store, options, conditions)
     else:
-        models = start(options.model, options.trace)
+        models = _models(options, conditions, options.model, batch=options.batch)
         where = {suite.name: name for suite, name in zip(suites, asked, strict=True)}
-        called = {"model": options.model}
+        called = {"model": options.model, "batch": options.batch}
         experiment = Experiment.begin(suites, models, conditions, store, called, where)
     say_model(experiment.run.model)
     console = err() if options.json == STDOUT else out()
@@ -71,10 +81,22 @@ def _resumed(store: RunStore, options: EvalOptions, conditions: Conditions) -> E
     """Return a run that is to go on, on the terms on which it was begun."""
     run = store.run(options.resume or "latest")
     begun: dict[str, Any] = dict(run.options.get("conditions", {}))
-    models = start(options.model or run.options.get("model"), options.trace)
+    conditions = replace(conditions, **begun)
+    name = options.model or run.options.get("model")
+    batch = options.batch or run.options.get("batch", False)
+    models = _models(options, conditions, name, batch=batch)
     shown = run.options.get("suites", {})
     suites = tuple(load(shown.get(name, {}).get("where", name)) for name in run.suites)
-    return Experiment.resume(suites, models, replace(conditions, **begun), store, run)
+    return Experiment.resume(suites, models, conditions, store, run)
+
+
+def _models(
+    options: EvalOptions, conditions: Conditions, name: str | None, *, batch: bool
+) -> Models:
+    models = start(name, options.trace)
+    if not batch:
+        return models
+    return batched(models, open_batches(options.store, options.under_way, conditions))
 
 
 def _evaluate(experiment: Experiment, console: Console) -> list[Judged]:
@@ -84,13 +106,19 @@ def _evaluate(experiment: Experiment, console: Console) -> list[Judged]:
             return wait_for(_each(experiment, console), experiment.models)
     except KeyboardInterrupt:
         _say_how_to_resume(experiment.run.id)
+        say_what_goes_on(experiment.models.clients.batches)
         raise typer.Exit(INTERRUPTED) from None
 
 
 async def _each(experiment: Experiment, console: Console) -> list[Judged]:
     """Evaluate suite by suite, with live progress on stderr and a table each on `console`."""
     found: list[Judged] = []
-    with RunProgress(err()) as progress:
+    live, batches = err(), experiment.models.clients.batches
+    async with AsyncExitStack() as stack:
+        if batches is not None:
+            await stack.enter_async_context(batches)
+            batches.told = partial(_say_how_it_stands, live)
+        progress = stack.enter_context(RunProgress(live))
         for suite in experiment.suites:
             progress.start(suite.name, suite_size(suite) * experiment.conditions.trials)
             judged = await experiment.evaluate(suite, progress.advance)
@@ -100,6 +128,8 @@ async def _each(experiment: Experiment, console: Console) -> list[Judged]:
             if why := experiment.meter.reached():
                 _say_what_is_undecided(experiment, found, why)
                 break
+        if batches is not None and exit_code(found, experiment.meter.reached()) in (PASS, FAILED):
+            await batches.forget(f"{experiment.run.id}/")  # all of it is in the store
     return found
 
 
@@ -144,6 +174,10 @@ def _say_what_is_undecided(experiment: Experiment, found: Sequence[Judged], why:
         err().print(f"undecided: {last.suite}: {', '.join(open_)}", markup=False, soft_wrap=True)
     for suite in experiment.suites[len(found) :]:
         err().print(f"undecided: {suite.name}, not begun", markup=False)
+
+
+def _say_how_it_stands(console: Console, batch: Progress) -> None:
+    console.print(str(batch), style="dim", markup=False, highlight=False)
 
 
 def _say_how_to_resume(run: str) -> None:
