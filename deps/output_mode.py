@@ -3,16 +3,21 @@
 | mode | asks for the output by | works where |
 |---|---|---|
 | `tool` | a call of an output tool | the server calls tools: nearly all large models |
-| `native` | `response_format` with a JSON schema | the server constrains what it generates |
-| `prompted` | the schema in the instructions | everywhere; nothing but validation holds it |
+| `native+tools` | `response_format` with a JSON schema, beside the agent's tools | it does both |
+| `native` | `response_format` with a JSON schema, no tools | it constrains what it generates |
+| `prompted` | the schema in the instructions, no tools | everywhere; only validation holds it |
 
-Agents are written for `tool`. For a model without tool calling, `in_mode` puts a layer around it
-that asks in another mode and answers with the tool call that the agent waits for, so an agent, its
-output functions, validators and retries stay as they are. Such a model is offered no tools.
+Agents are written for `tool`. For a model that cannot, or does it badly, `in_mode` puts a layer
+around it that asks in another mode and answers with the tool call that the agent waits for, so an
+agent, its output functions, validators and retries stay as they are.
+
+`native+tools` is for models that call tools and yet often answer in words, or with broken
+arguments, where the output tool is due. Many servers take a schema and tools together and heed only
+one of them, so no profile speaks for it: `assay models --check` finds out.
 """
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, get_args
@@ -21,7 +26,6 @@ from pydantic_ai import RunContext
 from pydantic_ai.messages import (
     InstructionPart,
     ModelMessage,
-    ModelRequest,
     ModelRequestPart,
     ModelResponse,
     ModelResponsePart,
@@ -48,10 +52,10 @@ from .errors import ConfigError
 
 __all__ = ("MODES", "Mode", "OutputModes", "current_mode", "in_mode", "mode_of")
 
-Mode: TypeAlias = Literal["tool", "native", "prompted"]
+Mode: TypeAlias = Literal["tool", "native+tools", "native", "prompted"]
 
 MODES: tuple[Mode, ...] = get_args(Mode)
-"""From the most to the least that a server must be able to do."""
+"""Best first: what agents are written for, what keeps their tools, what holds the output."""
 
 AUTO = "auto"
 
@@ -122,23 +126,25 @@ def in_mode(model: Model, mode: Mode) -> Model:
 
     `native` and `prompted` offer no tools at all: they are for models without tool calling.
     """
-    return model if mode == "tool" else _WithoutTools(model, mode)
+    return model if mode == "tool" else _WithoutOutputTool(model, mode)
 
 
 def current_mode(model: Model) -> Mode:
     """Return the mode that a model, with all its layers, is asked in."""
     for layer in layers(model):
-        if isinstance(layer, _WithoutTools):
+        if isinstance(layer, _WithoutOutputTool):
             return layer.mode
     return "tool"
 
 
-class _WithoutTools(WrapperModel):
-    """Asks without tools, and answers as if the output tool had been called."""
+class _WithoutOutputTool(WrapperModel):
+    """Asks without the output tool, and answers as if it had been called."""
 
     def __init__(self, wrapped: Model, mode: Mode) -> None:
         super().__init__(wrapped)
         self.mode: Mode = mode
+        self._schema = mode in ("native", "native+tools")
+        self._tools = mode == "native+tools"
 
     def prepare_request(
         self, model_settings: ModelSettings | None, model_request_parameters: ModelRequestParameters
@@ -152,10 +158,9 @@ class _WithoutTools(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
-        response = await self.wrapped.request(
-            _in_words(messages), model_settings, self._asking(model_request_parameters)
-        )
-        return _as_call(response, _only_tool(model_request_parameters))
+        asking = self._asking(model_request_parameters)
+        response = await self.wrapped.request(_told_in(messages, asking), model_settings, asking)
+        return _as_call(response, _only_tool(model_request_parameters), _offered(asking))
 
     @asynccontextmanager
     async def request_stream(
@@ -167,7 +172,7 @@ class _WithoutTools(WrapperModel):
     ) -> AsyncGenerator[StreamedResponse]:
         asking, tool = self._asking(model_request_parameters), _only_tool(model_request_parameters)
         async with self.wrapped.request_stream(
-            _in_words(messages), model_settings, asking, run_context
+            _told_in(messages, asking), model_settings, asking, run_context
         ) as stream:
             if tool is None:
                 yield stream
@@ -175,7 +180,7 @@ class _WithoutTools(WrapperModel):
             async for _ in stream:  # text in a code fence is JSON only when its end has come
                 pass
             yield CompletedStreamedResponse(
-                _as_call(stream.get(), tool),
+                _as_call(stream.get(), tool, _offered(asking)),
                 model_request_parameters=model_request_parameters,
                 replay_events=True,
             )
@@ -186,13 +191,12 @@ class _WithoutTools(WrapperModel):
         model_settings: ModelSettings | None,
         model_request_parameters: ModelRequestParameters,
     ) -> RequestUsage:
-        return await self.wrapped.count_tokens(
-            _in_words(messages), model_settings, self._asking(model_request_parameters)
-        )
+        asking = self._asking(model_request_parameters)
+        return await self.wrapped.count_tokens(_told_in(messages, asking), model_settings, asking)
 
     def _asking(self, params: ModelRequestParameters) -> ModelRequestParameters:
-        """Return what is asked for, in this mode and without tools."""
-        if params.function_tools:
+        """Return what is asked for, in this mode."""
+        if params.function_tools and not self._tools:
             params = _told(replace(params, function_tools=[]), _NO_TOOLS)
         if (tool := _only_tool(params)) is not None:
             form = OutputObjectDefinition(
@@ -204,7 +208,7 @@ class _WithoutTools(WrapperModel):
         return params
 
     def _asking_for_json(self, params: ModelRequestParameters) -> ModelRequestParameters:
-        if self.mode == "native":
+        if self._schema:
             return replace(params, output_mode="native", output_tools=[], allow_text_output=True)
         template = params.prompted_output_template
         if template is None:
@@ -242,19 +246,29 @@ def _only_tool(params: ModelRequestParameters) -> ToolDefinition | None:
     if len(params.output_tools) > 1:
         names = ", ".join(tool.name for tool in params.output_tools)
         raise ConfigError(
-            f"a model without tool calling cannot choose between the output tools {names}; "
+            f"a model that calls no output tool cannot choose between the output tools {names}; "
             "give the agent the plain output types, not ToolOutput(...) around each"
         )
     return params.output_tools[0]
 
 
-def _as_call(response: ModelResponse, tool: ToolDefinition | None) -> ModelResponse:
-    """Return a response whose text has become the call of the output tool."""
+def _as_call(
+    response: ModelResponse, tool: ToolDefinition | None, offered: Collection[str]
+) -> ModelResponse:
+    """Return a response whose text has become the call of the output tool.
+
+    Beside a call of a tool that is offered, text is no output yet.
+    """
     text = "".join(part.content for part in response.parts if isinstance(part, TextPart))
-    if tool is None or not text.strip():
+    calls = any(isinstance(p, ToolCallPart) and p.tool_name in offered for p in response.parts)
+    if tool is None or calls or not text.strip():
         return response
     others = [part for part in response.parts if not isinstance(part, TextPart)]
     return replace(response, parts=[*others, ToolCallPart(tool.name, _json_in(text))])
+
+
+def _offered(asking: ModelRequestParameters) -> frozenset[str]:
+    return frozenset(tool.name for tool in asking.function_tools)
 
 
 def _json_in(text: str) -> str:
@@ -265,31 +279,30 @@ def _json_in(text: str) -> str:
     return text[start : end + 1] if 0 <= start < end else text
 
 
-def _in_words(messages: list[ModelMessage]) -> list[ModelMessage]:
-    """Return a conversation in which tool calls and their results are text.
+def _told_in(messages: list[ModelMessage], asking: ModelRequestParameters) -> list[ModelMessage]:
+    """Return a conversation in which tools that are not offered were called in words.
 
-    A server without tool calling refuses them, also those that another model has made.
+    A server without tool calling refuses such calls and results, also those of another model.
     """
-    return [_message_in_words(message) for message in messages]
+    offered = _offered(asking)
+    return [_message_in_words(message, offered) for message in messages]
 
 
-def _message_in_words(message: ModelMessage) -> ModelMessage:
+def _message_in_words(message: ModelMessage, offered: Collection[str]) -> ModelMessage:
     if isinstance(message, ModelResponse):
-        return replace(message, parts=[_call_in_words(part) for part in message.parts])
-    return _request_in_words(message)
+        return replace(message, parts=[_call_in_words(part, offered) for part in message.parts])
+    return replace(message, parts=[_result_in_words(part, offered) for part in message.parts])
 
 
-def _call_in_words(part: ModelResponsePart) -> ModelResponsePart:
-    return TextPart(part.args_as_json_str()) if isinstance(part, ToolCallPart) else part
+def _call_in_words(part: ModelResponsePart, offered: Collection[str]) -> ModelResponsePart:
+    if isinstance(part, ToolCallPart) and part.tool_name not in offered:
+        return TextPart(part.args_as_json_str())
+    return part
 
 
-def _request_in_words(message: ModelRequest) -> ModelRequest:
-    return replace(message, parts=[_result_in_words(part) for part in message.parts])
-
-
-def _result_in_words(part: ModelRequestPart) -> ModelRequestPart:
-    if isinstance(part, ToolReturnPart):
+def _result_in_words(part: ModelRequestPart, offered: Collection[str]) -> ModelRequestPart:
+    if isinstance(part, ToolReturnPart) and part.tool_name not in offered:
         return UserPromptPart(f"{part.tool_name}: {part.model_response_str()}")
-    if part.part_kind == "retry-prompt" and part.tool_name is not None:
+    if part.part_kind == "retry-prompt" and part.tool_name not in (None, *offered):
         return UserPromptPart(f"{part.tool_name}: {part.model_response()}")
     return part

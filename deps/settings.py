@@ -33,7 +33,7 @@ class Settings(BaseSettings):
         default=None, description="for the agents that ask for a large one"
     )
     judge_model: str | None = Field(default=None, description="for judges")
-    embed_model: str | None = Field(default=None, description="for embeddings")
+    embed_model: str | None = Field(default=None, description="for vectors of texts")
     # `NoDecode`: a list with commas, as people write it, not JSON.
     fallback: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -48,7 +48,8 @@ class Settings(BaseSettings):
     litellm_api_key: SecretStr = Field(default=SecretStr("none"), description="its key")
     output_mode: str = Field(
         default="auto",
-        description="auto, tool, native or prompted; or by model: llama3.2=prompted,openai:x=tool",
+        description="auto, tool, native+tools, native or prompted; or by model: "
+        "llama3.2=prompted,openai:x=tool",
     )
     transport: Transport = Field(
         default="sdk",

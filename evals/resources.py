@@ -91,7 +91,11 @@ def compare_resources(
     if a.paid or b.paid:
         why_not = _why_no_cost(a, b)
         found.append(_unknown(COST, why_not) if why_not else _compared(COST, a, b, share))
-    found.append(_compared(LATENCY, a, b, share))
+    batched = a.batched + b.batched
+    if batched:
+        found.append(_unknown(LATENCY, f"{batched} trials were batched, which measures no time"))
+    else:
+        found.append(_compared(LATENCY, a, b, share))
     if a.tokens or b.tokens:
         found.append(_compared(TOKENS, a, b, share))
     return correct_for_many(found)
@@ -109,6 +113,7 @@ class _Side:
 
     trials: int = 0
     replayed: int = 0
+    batched: int = 0
     unknown: int = 0
     tokens: int = 0
     cached_tokens: int = 0
@@ -134,6 +139,7 @@ class _Side:
         tokens = result.input_tokens + result.output_tokens
         self.trials += 1
         self.replayed += result.replayed
+        self.batched += "batched" in result.metrics
         self.unknown += unknown
         self.tokens += tokens
         self.cached_tokens += result.cached_tokens

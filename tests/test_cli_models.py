@@ -13,7 +13,7 @@ from pydantic_ai.providers.openrouter import OpenRouterProvider
 
 from assay.evals.cli import main
 
-from .scripted import Reply, Scripted, Sent, called, listing, refused, said, serving
+from .scripted import Reply, Scripted, Sent, called, listing, refused, said, serving, vectors
 
 KEY = "planted-key-without-a-form"
 SEEN = {"animal": "fox", "count": 3}
@@ -68,17 +68,31 @@ def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Scripted], None]:
 At = Callable[[Scripted], None]
 
 
-def able(*, tools: bool = True, schema: bool = True) -> Callable[[Sent], Reply]:
-    """Return a server that lists two models and can do what is said."""
+def able(
+    *, tools: bool = True, schema: bool = True, both: bool = True, dimensions: int = 3
+) -> Callable[[Sent], Reply]:
+    """Return a server that lists two models and can do what is said.
+
+    If it cannot do both, tools and a schema, it takes them together and forgets the tools.
+    """
 
     def script(sent: Sent) -> Reply:
         body = sent.body
         if body is None:
             return 200, listing("stub", "other")
-        if "tools" in body:
-            return (200, called("sighting", SEEN)) if tools else refused("stub calls no tools")
+        if sent.path.endswith("/embeddings"):
+            return 200, vectors([[0.5] * dimensions])
+        if "tools" in body and not tools:
+            return refused("stub calls no tools")
         if "response_format" in body and not schema:
             return refused("unknown field: response_format")
+        if "tools" in body and "response_format" in body:
+            told = [m["content"] for m in body["messages"] if m["role"] == "tool"]
+            if both and not told:
+                return 200, called("foxes_seen", {})
+            return 200, said(json.dumps(SEEN | {"count": int(told[0])} if both else SEEN))
+        if "tools" in body:
+            return 200, called("sighting", SEEN)
         structured = "response_format" in body or "JSON" in json.dumps(body["messages"])
         return 200, said(json.dumps(SEEN) if structured else "ok")
 
@@ -86,18 +100,19 @@ def able(*, tools: bool = True, schema: bool = True) -> Callable[[Sent], Reply]:
 
 
 @pytest.mark.parametrize(
-    ("tools", "schema", "works"),
+    ("tools", "schema", "both", "works"),
     [
-        (True, True, ["tool", "native", "prompted"]),
-        (True, False, ["tool", "prompted"]),
-        (False, True, ["native", "prompted"]),
-        (False, False, ["prompted"]),
+        (True, True, True, ["tool", "native+tools", "native", "prompted"]),
+        (True, True, False, ["tool", "native", "prompted"]),
+        (True, False, False, ["tool", "prompted"]),
+        (False, True, False, ["native", "prompted"]),
+        (False, False, False, ["prompted"]),
     ],
 )
 def test_a_check_tells_which_modes_work(
-    tools: bool, schema: bool, works: list[str], assay: Assay, at: At
+    tools: bool, schema: bool, both: bool, works: list[str], assay: Assay, at: At
 ) -> None:
-    with serving(able(tools=tools, schema=schema)) as server:
+    with serving(able(tools=tools, schema=schema, both=both)) as server:
         at(server)
         told = assay("--check", "--json")
     assert told.code == 0
@@ -127,6 +142,71 @@ def test_the_mode_that_is_set_is_confirmed(
         at(server)
         told = assay("--check")
     assert "stub: prompted, as it is set, works" in told.out
+
+
+def test_tools_that_are_taken_and_forgotten_are_told(assay: Assay, at: At) -> None:
+    with serving(able(both=False)) as server:
+        at(server)
+        told = assay("--check", "--json")
+    step = json.loads(told.out)["models"][0]["checks"]["native+tools"]
+    assert (
+        "the tool was called 0 times and the output says 3, where the tool said 37" in step["error"]
+    )
+
+
+def test_the_embedding_model_is_checked_for_a_vector(
+    assay: Assay, at: At, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_EMBED_MODEL", "other")
+    with serving(able(dimensions=5)) as server:
+        at(server)
+        told, by_role = assay("--check"), assay("embed", "--check", "--json")
+    assert (told.code, by_role.code) == (0, 0)
+    assert "ready, 5 dimensions" in " ".join(told.out.split())
+    assert "other: makes vectors" in told.out
+    (known,) = json.loads(by_role.out)["models"]
+    assert (known["name"], known["used_as"], known["listed"]) == ("other", ["embed"], True)
+    assert (known["dimensions"], known["output_mode"]) == (5, None)
+    assert list(known["checks"]) == ["embed"]
+    assert known["checks"]["embed"]["ok"]
+    assert server.posted[-1]["input"] == ["ok"]
+
+
+def test_a_chat_model_that_makes_no_vectors_fails_the_check_as_one(
+    assay: Assay, at: At, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def script(sent: Sent) -> Reply:
+        no = sent.path.endswith("/embeddings")
+        return refused(f"no vectors for {KEY}", 404) if no else able()(sent)
+
+    monkeypatch.setenv("ASSAY_EMBED_MODEL", "stub")
+    with serving(script) as server:
+        at(server)
+        told = assay("--check", "--json")
+    (known,) = json.loads(told.out)["models"]
+    assert (told.code, known["used_as"]) == (3, ["small", "large", "judge", "embed"])
+    assert known["checks"]["tool"]["ok"]
+    assert "no vectors for [secret]" in known["checks"]["embed"]["error"]
+    assert KEY not in told.out + told.err
+
+
+def test_an_embedding_model_nobody_knows_is_wrong_usage(
+    assay: Assay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_EMBED_MODEL", "text-embedding-77")
+    told = assay("embed", "--check", "--json")
+    (known,) = json.loads(told.out)["models"]
+    assert told.code == 2
+    assert "such as 'openai:text-embedding-3-small'" in known["state"]
+
+
+def test_a_baseline_that_makes_vectors_is_said_to_be_one(
+    assay: Assay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ASSAY_EMBED_MODEL", "baseline")
+    told = assay("embed", "--check", "--json")
+    (known,) = json.loads(told.out)["models"]
+    assert (told.code, known["state"], known["checks"]) == (0, "baseline, not an LLM", {})
 
 
 def test_without_a_check_no_model_is_called(assay: Assay, at: At) -> None:
@@ -203,7 +283,8 @@ def test_openrouters_error_in_a_success_is_a_failure(
     assert (known["used_as"], known["listed"]) == (["named here"], True)
     errors = {call: step["error"] for call, step in known["checks"].items()}
     # Pydantic AI knows nothing of a schema there, so it is not even asked for one.
-    assert "Native structured output is not supported" in errors.pop("native")
+    for mode in ("native", "native+tools"):
+        assert "Native structured output is not supported" in errors.pop(mode)
     assert all("Insufficient credits" in error for error in errors.values())
 
 

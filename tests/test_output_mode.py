@@ -10,7 +10,9 @@ import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, ToolOutput, models
 from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelMessage, ToolReturnPart
 from pydantic_ai.models import Model
+from pydantic_ai.models.function import AgentInfo, DeltaToolCall, DeltaToolCalls, FunctionModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.profiles import ModelProfile
 
@@ -48,6 +50,7 @@ def test_modes_are_read_from_a_setting() -> None:
     model = TestModel()
     assert [modes.of(name, model) for name in ("llama3.2:1b", "qwen")] == ["prompted", "native"]
     assert OutputModes.parse("auto").of("qwen", model) == "tool"
+    assert OutputModes.parse("qwen=native+tools").of("qwen", model) == "native+tools"
     assert OutputModes.parse("") == OutputModes()
     with pytest.raises(ConfigError, match="no output mode is called 'json' in 'llama=json'"):
         OutputModes.parse("llama=json")
@@ -168,10 +171,11 @@ async def test_what_is_no_json_goes_back(mode: Mode) -> None:
     assert len(server.posted) == 4
 
 
-async def test_a_conversation_with_tool_calls_can_go_on_without_them() -> None:
-    def lookup(city: str) -> str:
-        return f"{city}: rain"
+def lookup(city: str) -> str:
+    return f"{city}: rain"
 
+
+async def test_a_conversation_with_tool_calls_can_go_on_without_them() -> None:
     def script(sent: Sent) -> Reply:
         assert sent.body is not None
         if "tools" not in sent.body:
@@ -197,6 +201,85 @@ async def test_a_conversation_with_tool_calls_can_go_on_without_them() -> None:
         "user",
         "assistant",
     }
+
+
+def tools_and_schema(*answers: dict[str, Any]) -> Callable[[Sent], Reply]:
+    """Return a server that does both: it calls the tool first, and answers by the schema then."""
+    left = list(answers)
+
+    def script(sent: Sent) -> Reply:
+        assert sent.body is not None
+        assert [tool["function"]["name"] for tool in sent.body["tools"]] == ["lookup"]
+        assert sent.body["response_format"]["json_schema"]["name"] == "g"
+        if all(message["role"] != "tool" for message in sent.body["messages"]):
+            calling = called("lookup", {"city": "Leeds"})
+            calling["choices"][0]["message"]["content"] = "I will look it up."
+            return 200, calling
+        return 200, said(json.dumps(left.pop(0)))
+
+    return script
+
+
+async def test_tools_stay_beside_a_schema() -> None:
+    agent = Agent(output_type=ToolOutput(Guest, name="g"), tools=[lookup], retries={"output": 1})
+    with serving(tools_and_schema({"name": 3}, {"name": "Jo"})) as server:
+        async with built("stub", Endpoint(server.url)) as model:
+            done = await agent.run("Who?", model=in_mode(model, "native+tools"))
+    assert done.output == Guest(name="Jo")
+    *_, last = server.posted
+    roles = [message["role"] for message in last["messages"]]
+    # What the output tool would have been told is words; the call of the other tool stays one.
+    assert roles == ["user", "assistant", "tool", "assistant", "user"]
+    assert last["messages"][2]["content"] == "Leeds: rain"
+    assert json_in(last["messages"][3]["content"]) == {"name": 3}
+    assert "There are no tools here" not in json.dumps(server.posted)
+
+
+async def test_tools_stay_in_a_stream_beside_a_schema() -> None:
+    async def stream(
+        messages: list[ModelMessage], info: AgentInfo
+    ) -> AsyncGenerator[str | DeltaToolCalls]:
+        assert info.output_tools == []
+        if len(messages) == 1:
+            yield "I will look it up."
+            yield {1: DeltaToolCall("lookup", '{"city": "Leeds"}', tool_call_id="1")}
+        else:
+            assert isinstance(messages[-1].parts[0], ToolReturnPart)
+            yield '{"name": "Jo"}'
+
+    able = ModelProfile(supports_json_schema_output=True)
+    model = in_mode(FunctionModel(stream_function=stream, profile=able), "native+tools")
+    agent = Agent(model, output_type=ToolOutput(Guest, name="g"), tools=[lookup])
+    async with agent.run_stream_events("Who?") as events:
+        kinds = [event.event_kind async for event in events]
+    assert "function_tool_result" in kinds
+    assert events.result is not None
+    assert events.result.output == Guest(name="Jo")
+
+
+@pytest.mark.parametrize("agent", ASKS)
+async def test_our_agents_keep_their_tools_beside_a_schema(agent: str) -> None:
+    ask, wrong, right, expected = ASKS[agent]
+    replies = iter([wrong, right])
+
+    def script(sent: Sent) -> Reply:
+        assert sent.body is not None
+        if "response_format" not in sent.body:
+            return refused("this server was to be asked by a schema")
+        return 200, said(json.dumps(next(replies)))
+
+    with serving(script) as server:
+        async with built("s", Endpoint(server.url)) as model:
+            assert await ask(in_mode(model, "native+tools")) == expected
+        async with built("s", Endpoint(server.url)) as model:
+            with pytest.raises(ModelHTTPError):
+                await ask(model)
+    first, second, plainly = server.posted
+    theirs = {tool["function"]["name"] for tool in plainly["tools"]}
+    kept = {tool["function"]["name"] for tool in first.get("tools", [])}
+    assert len(theirs - kept) == 1  # the output tool
+    assert kept < theirs
+    assert len(second["messages"]) == len(first["messages"]) + 2
 
 
 async def test_a_stream_without_tool_calls_gives_the_output() -> None:
@@ -282,4 +365,4 @@ async def test_anthropic_caches_tools_instructions_and_what_was_said(
     )
     assert body["cache_control"]["type"] == "ephemeral"
     assert body["tools"][-1]["cache_control"]["type"] == "ephemeral"
-    assert "cache_control" in body["system"][0]
+    assert any("cache_control" in block for block in body["system"])

@@ -1,29 +1,23 @@
 """`assay models`: which models are configured, what their servers offer, and what works there."""
 
 import sys
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from time import perf_counter
-from typing import Any, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
 import typer
-from pydantic import BaseModel, Field
-from pydantic_ai import Agent, ToolOutput
-from pydantic_ai.direct import model_request
-from pydantic_ai.messages import ModelRequest
 from pydantic_ai.models import Model
-from pydantic_ai.settings import ModelSettings
 from pydantic_core import to_json
 from rich.markup import escape
 from rich.table import Table
 
 from ...deps.baseline import layers
+from ...deps.embeddings import LayeredEmbedding
 from ...deps.errors import ConfigError
 from ...deps.models import BASELINE, NOT_AN_LLM, ROLES, Models
-from ...deps.output_mode import MODES, Mode, current_mode, in_mode
-from ...deps.secrets import scrub
+from ...deps.output_mode import MODES, Mode, current_mode
 from .door import PASS, PROVIDER, USAGE, out, wait_for
+from .model_checks import EMBED, TEXT, Lists, Step, check_chat, one_line, step
 
 __all__ = ("show_models",)
 
@@ -41,36 +35,13 @@ KINDS = (
 SHOWN = 5
 """How many of a server's models a table names."""
 
-LONGEST = 500
-"""Characters of an error that are shown."""
-
-TEXT = "text"
-
-PATIENCE = ModelSettings(timeout=60)
-ONE_WORD = ModelSettings(timeout=60, max_tokens=16)  # OpenAI's responses API takes no fewer
-
-
-class Sighting(BaseModel):
-    """What was seen, and how often."""
-
-    animal: str
-    count: int = Field(ge=0)
-
-
-@dataclass(frozen=True)
-class Step:
-    """One call of a check: whether it worked, how long it took in seconds, and why it did not."""
-
-    ok: bool
-    seconds: float
-    error: str | None = None
-
 
 @dataclass
 class Known:
     """What is known of a configured model.
 
     `state` is `ready`, or what is wrong; `listed` tells whether its server lists it, or is None.
+    `dimensions` are those of its vectors, if a check has seen one.
     """
 
     name: str
@@ -79,12 +50,24 @@ class Known:
     output_mode: Mode | None = None
     state: str = "ready"
     listed: bool | None = None
+    dimensions: int | None = None
     checks: dict[str, Step] = field(default_factory=dict[str, Step])
 
     @property
     def works(self) -> list[str]:
         """The output modes that a check has seen to work, best first."""
         return [mode for mode in MODES if mode in self.checks and self.checks[mode].ok]
+
+    @property
+    def embeds(self) -> bool:
+        """Whether it makes vectors, and nothing else."""
+        return self.used_as == [EMBED]
+
+    @property
+    def passed(self) -> bool:
+        """Whether a check has seen it do what it is for."""
+        said = self.embeds or (self.checks[TEXT].ok and bool(self.works))
+        return said and (EMBED not in self.checks or self.checks[EMBED].ok)
 
 
 @dataclass
@@ -120,14 +103,21 @@ def show_models(models: Models, names: list[str], check: bool, json: bool) -> No
 def _uses(models: Models, names: list[str]) -> dict[str, list[str]]:
     """Return the names of the models to look at, each with what it is used as."""
     if names:
-        return {models.named(name): ["named here"] for name in names}
+        return {models.named(name): [_as_named(name, models)] for name in names}
     uses: dict[str, list[str]] = {}
     for role in ROLES:
-        if role != "embed" or role in models.roles:
+        if role != EMBED or role in models.roles:
             uses.setdefault(models.named(role), []).append(role)
     for place, name in enumerate(models.fallback, 1):
         uses.setdefault(name, []).append(f"fallback {place}")
     return uses
+
+
+def _as_named(name: str, models: Models) -> str:
+    """Return what a model is looked at as; one that is used for vectors alone, as that."""
+    others = [models.named(role) for role in ROLES if role != EMBED]
+    embeds = name == EMBED or (name == models.roles.get(EMBED) and name not in others)
+    return EMBED if embeds else "named here"
 
 
 async def _look(models: Models, uses: dict[str, list[str]], check: bool) -> Seen:
@@ -142,9 +132,9 @@ async def _look(models: Models, uses: dict[str, list[str]], check: bool) -> Seen
             built[known.name] = model
     await _ask_endpoints(seen, built)
     for known in seen.models if check else []:
-        if known.name in built and known.used_as != ["embed"]:
-            await _check(known, built[known.name])
-            if not (known.checks[TEXT].ok and known.works):
+        if known.name in built:
+            await _check(known, built[known.name], models)
+            if not known.passed:
                 seen.code = PROVIDER
     seen.providers = {kind.partition(":")[0]: _reachable(kind, models) for kind in KINDS}
     return seen
@@ -153,14 +143,21 @@ async def _look(models: Models, uses: dict[str, list[str]], check: bool) -> Seen
 def _built(known: Known, models: Models) -> Model | None:
     """Return the model itself, without layers, or None, and tell why in its state."""
     try:
-        model = models.resolve(known.name)
+        model = _asked(models, known.name) if known.embeds else models.resolve(known.name)
     except ConfigError as e:
         known.state = str(e)
         return None
-    known.output_mode = current_mode(model)
+    known.output_mode = None if known.embeds else current_mode(model)
     *_, innermost = layers(model)
     known.endpoint = _public(innermost.base_url)
     return innermost
+
+
+def _asked(models: Models, name: str) -> Model:
+    """Return an embedding model as what is asked: it has an address and a client as others do."""
+    model = models.embedder(name).model
+    assert isinstance(model, LayeredEmbedding)
+    return model.asked
 
 
 def _reachable(kind: str, models: Models) -> str:
@@ -184,25 +181,6 @@ def _public(url: str | None) -> str | None:
 # -- what a server offers
 
 
-class _Listed(Protocol):
-    @property
-    def id(self) -> str: ...
-
-
-class _Listing(Protocol):
-    def list(self) -> AsyncIterable[_Listed]: ...
-
-
-@runtime_checkable
-class _Lists(Protocol):
-    """A client of OpenAI's or Anthropic's library: GET /models, page by page."""
-
-    api_key: Any
-
-    @property
-    def models(self) -> _Listing: ...
-
-
 async def _ask_endpoints(seen: Seen, built: dict[str, Model]) -> None:
     """Ask each endpoint once for its models, and note which of ours are among them."""
     offers: dict[str, Offer] = {}
@@ -220,59 +198,27 @@ async def _ask_endpoints(seen: Seen, built: dict[str, Model]) -> None:
 
 async def _offer(endpoint: str, model: Model) -> Offer:
     client = model.provider.client if model.provider else None
-    if not isinstance(client, _Lists):
+    if not isinstance(client, Lists):
         return Offer(endpoint)
     try:
         return Offer(endpoint, sorted([each.id async for each in client.models.list()]))
     except Exception as e:  # whatever it is, it is what this command is asked to tell
         if getattr(e, "status_code", None) in (404, 405, 501):
             return Offer(endpoint)
-        return Offer(endpoint, error=_line(e, model))
+        return Offer(endpoint, error=one_line(e, model))
 
 
-# -- what works there
+async def _check(known: Known, model: Model, models: Models) -> None:
+    """Make the calls that show what a model is used as."""
 
+    async def embed() -> None:
+        found = await models.embedder(known.name).embed_query("ok")
+        known.dimensions = len(found.embeddings[0])
 
-async def _check(known: Known, model: Model) -> None:
-    """Make a call of one word, and one for a validated output in each mode."""
-    known.checks[TEXT] = await _step(model, None)
-    for mode in MODES:
-        known.checks[mode] = await _step(model, mode)
-
-
-async def _step(model: Model, mode: Mode | None) -> Step:
-    start = perf_counter()
-    try:
-        await (_say(model) if mode is None else _fill(in_mode(model, mode)))
-    except Exception as e:  # as above: the error is the result
-        return Step(False, perf_counter() - start, _line(e, model))
-    return Step(True, perf_counter() - start)
-
-
-async def _say(model: Model) -> None:
-    prompt = ModelRequest.user_text_prompt("Answer with the word: ok")
-    await model_request(model, [prompt], model_settings=ONE_WORD)
-
-
-async def _fill(model: Model) -> None:
-    agent = Agent(model, output_type=ToolOutput(Sighting, name="sighting"), retries={"output": 1})
-    await agent.run("We saw three foxes.", model_settings=PATIENCE)
-
-
-def _line(error: Exception, model: Model) -> str:
-    """Return an error in one line, with what lies at its bottom and without keys."""
-    said = [f"{type(error).__name__}: {error}"]
-    if (bottom := _bottom(error)) is not error and str(bottom) not in said[0]:
-        said.append(str(bottom))
-    client = model.provider.client if model.provider else None
-    keys = [str(client.api_key)] if isinstance(client, _Lists) else []
-    return scrub(" ".join("; ".join(said).split()), keys)[:LONGEST]
-
-
-def _bottom(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+    if EMBED in known.used_as:
+        known.checks[EMBED] = await step(model, embed())
+    if not known.embeds:
+        known.checks |= await check_chat(model)
 
 
 # -- for people
@@ -304,6 +250,7 @@ def _table(headings: Iterable[str], rows: Iterable[Iterable[str]]) -> Table:
 
 def _state(known: Known) -> str:
     mode = f", output by {known.output_mode}" if known.output_mode else ""
+    mode += f", {known.dimensions} dimensions" if known.dimensions else ""
     return known.state + mode + ("; its server does not list it" if known.listed is False else "")
 
 
@@ -327,6 +274,8 @@ def _checks(known: Known) -> Table:
 
 
 def _advice(known: Known) -> str:
+    if known.embeds:
+        return f"{known.name}: {'makes vectors' if known.passed else 'makes no vectors'}"
     if not known.works:
         return f"{known.name}: no output mode works"
     if known.output_mode in known.works:

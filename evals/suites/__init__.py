@@ -12,7 +12,7 @@ from typing import Any, TypeGuard, cast
 from ...deps.errors import ConfigError
 from ..suite import Suite
 
-__all__ = ("NAMES", "load")
+__all__ = ("NAMES", "imported", "load")
 
 NAMES = ("triage", "extract", "copy_editor", "desk", "judge")
 """Every agent with a suite, in the order they are shown."""
@@ -30,7 +30,7 @@ def load(name: str) -> Suite[Any, Any]:
     """
     place, colon, attribute = name.rpartition(":")
     if colon:
-        return _suite(_imported(name, place), place, attribute)
+        return _suite(imported(place, f"the suite {name!r}"), place, attribute)
     if name not in NAMES:
         raise ConfigError(
             f"no agent is called {name!r}; there are {', '.join(NAMES)}, and suites of your own: "
@@ -58,7 +58,16 @@ def _is_suite(value: object) -> TypeGuard[Suite[Any, Any]]:
     return isinstance(value, Suite)
 
 
-def _imported(name: str, place: str) -> ModuleType:
+def imported(place: str, what: str) -> ModuleType:
+    """Return a module of the user's own.
+
+    Args:
+        place: `package.module` or `path/to/file.py`.
+        what: What is looked for in it, for the message.
+
+    Raises:
+        ConfigError: there is none, or it cannot be imported.
+    """
     try:
         return _from_file(Path(place)) if place.endswith(".py") else _from_package(place)
     except ConfigError:
@@ -66,13 +75,13 @@ def _imported(name: str, place: str) -> ModuleType:
     except ModuleNotFoundError as e:
         if e.name is not None and f"{place}.".startswith(f"{e.name}."):
             raise ConfigError(
-                f"the suite {name!r} cannot be found: there is no module {e.name!r} here; run "
+                f"{what} cannot be found: there is no module {e.name!r} here; run "
                 "this from the folder that holds it, or give path/to/file.py:attribute"
             ) from e
-        raise ConfigError(f"the suite {name!r} cannot be imported: {e}; install it") from e
+        raise ConfigError(f"{what} cannot be imported: {e}; install it") from e
     except Exception as e:  # the user's module may raise anything
         raise ConfigError(
-            f"the suite {name!r} cannot be imported: {type(e).__name__}: {e}; --debug shows where"
+            f"{what} cannot be imported: {type(e).__name__}: {e}; --debug shows where"
         ) from e
 
 
@@ -85,7 +94,7 @@ def _from_file(path: Path) -> ModuleType:
     """Import a file; once, so that it is the same suite however often it is asked for."""
     whole = path.resolve()
     if not whole.is_file():
-        raise ConfigError(f"there is no file {str(path)!r} to read a suite from")
+        raise ConfigError(f"there is no file {str(path)!r} to import from")
     name = f"_assay_suite_{sha256(str(whole).encode()).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
