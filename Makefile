@@ -33,7 +33,7 @@ eval: install  ## evaluate every agent, and compare with the accepted scorecards
 	$(BIN)/pytest -n auto -p no:inline_snapshot -m eval --assay-gate tests/test_evals.py
 
 test: install  ## the default tests, on every core
-	$(BIN)/pytest -n auto -p no:inline_snapshot
+	$(BIN)/pytest -n auto --dist worksteal -p no:inline_snapshot
 
 matrix: install  ## every provider protocol against everything a provider does
 	$(BIN)/python benchmarks/matrix.py

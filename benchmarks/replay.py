@@ -34,9 +34,9 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from assay.agents import triage
-from assay.deps.taxonomy import Taxonomy
 from assay.deps.replay.recordings import Recordings
 from assay.deps.replay.tape import Mode, Replay
+from assay.deps.taxonomy import Taxonomy
 from assay.evals.suite import DATASETS
 from assay.evals.transcript import Transcript
 

@@ -1,5 +1,6 @@
 """No test asks a provider on the network; wire-level tests bring a server on loopback."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,18 @@ from pydantic_ai import models
 from .loopback import Provider
 
 pytest_plugins = ["pytester"]
+
+# The workers of a test run are as many as the cores already.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# What imports leave behind is no garbage, yet each full collection would look through all of it.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
 
 # How long an example takes says more of the machine than of the law that it tests.
 settings.register_profile("assay", deadline=None)

@@ -1,11 +1,9 @@
 """Runs that last: kept as they go, resumed without paying twice, compared by content."""
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +103,9 @@ async def test_a_changed_case_is_another_case(tmp_path: Path) -> None:
     assert datasets[0] != datasets[1]
 
 
+# Imports once; what is killed are its forks.
 SCRIPT = """
-import asyncio, sys, time
+import asyncio, os, signal, sys, time
 from pathlib import Path
 sys.path.append({tests!r})
 from assay.deps import Models
@@ -124,12 +123,26 @@ async def echo(text):
     return text
 
 suite = Suite(name="echo", about="", task=plain(echo), path=folder / "cases.yaml", types=(str, str))
-store = RunStore(folder / "runs.db")
-found = store.list_runs(1)
-run = found[0].run if found else begin(store, [suite], models=Models(), trials=2)
-print("ready", flush=True)
-report = asyncio.run(evaluate(suite, store=store, run=run, trials=2, max_concurrency=4))
-print(len(report.results), report.checks[0].mean, flush=True)
+
+def evaluated(ready):
+    store = RunStore(folder / "runs.db")
+    found = store.list_runs(1)
+    run = found[0].run if found else begin(store, [suite], models=Models(), trials=2)
+    os.write(ready, b"!")
+    return asyncio.run(evaluate(suite, store=store, run=run, trials=2, max_concurrency=4))
+
+for wait in (0.05, 0.2, None):
+    heard, ready = os.pipe()
+    if not (pid := os.fork()):
+        report = evaluated(ready)
+        print(len(report.results), report.checks[0].mean, flush=True)
+        os._exit(0)
+    assert os.read(heard, 1) == b"!"
+    if wait is not None:
+        time.sleep(wait)
+        os.kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    print(os.waitstatus_to_exitcode(status), flush=True)
 """
 
 
@@ -139,18 +152,11 @@ def test_killed_at_any_moment_it_goes_on(tmp_path: Path) -> None:
     )
     (tmp_path / "cases.yaml").write_text(f"cases:\n{cases}evaluators: [EqualsExpected]\n")
     code = SCRIPT.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
-    for wait in (0.05, 0.2):
-        process = subprocess.Popen([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        process.stdout.readline()
-        time.sleep(wait)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        process.stdout.close()
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
     )
-    assert done.stdout.split() == ["ready", "200", "1.0"], done.stderr
+    killed = str(-signal.SIGKILL)
+    assert done.stdout.split() == [killed, killed, "200", "1.0", "0"], done.stderr
     store = RunStore(tmp_path / "runs.db")
     run = store.run()
     pairs = [(record.result.key, record.result.trial) for record in store.results(run.id)]

@@ -1,10 +1,8 @@
 """Who is asked when a model fails, and what is told of it."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +11,6 @@ from pydantic import BaseModel
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.exceptions import (
     ModelAPIError,
-    ModelHTTPError,
     UnexpectedModelBehavior,
     UsageLimitExceeded,
 )
@@ -26,81 +23,18 @@ from pydantic_ai.messages import (
     ToolReturnPart,
 )
 from pydantic_ai.models import Model
-from pydantic_ai.models.function import AgentInfo, FunctionModel
+from pydantic_ai.models.function import AgentInfo
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.usage import RunUsage, UsageLimits
 from pydantic_core import to_jsonable_python
 
-from assay.agents import desk, extract, judge, triage
-from assay.deps import ConfigError, Endpoint, Models, NotFound, UnknownModel, by_name
+from assay.agents import extract, judge, triage
+from assay.deps import ConfigError, Models, NotFound, UnknownModel, by_name
 from assay.deps import models as deps_models
-from assay.deps.errors import ContextTooLong
 from assay.deps.fallback import Trail
-from assay.deps.taxonomy import Label, Taxonomy
 
-from .loopback import Provider
-
-TAXONOMY = Taxonomy(
-    labels=(
-        Label(name="card", description="A card is lost.", examples=("I lost my card",)),
-        Label(name="loan", description="Borrowing money.", examples=("I want a loan",)),
-    )
-)
-Kind = Literal["fine", "down", "invalid", "refuses", "too long"]
-Llm = Callable[[list[ModelMessage], AgentInfo], ModelResponse]
-
-
-def answer(label: str) -> ModelResponse:
-    output = {"reason": "it says so", "label": label, "confidence": 0.9, "urgency": 2}
-    return ModelResponse(parts=[ToolCallPart("final_result", output)])
-
-
-def behaving(kind: Kind, name: str) -> ModelResponse:
-    if kind == "down":
-        raise ModelHTTPError(503, name, "no capacity")
-    if kind == "too long":
-        raise ContextTooLong(f"{name} cannot read so much", model_name=name)
-    if kind == "refuses":
-        details = {"refusal": "I would rather not"}
-        return ModelResponse(parts=[], finish_reason="content_filter", provider_details=details)
-    return answer("card" if kind == "fine" else "nonsense")
-
-
-@dataclass
-class World:
-    """Models by name, and who of them was asked."""
-
-    llms: Mapping[str, Llm] = field(default_factory=dict[str, Llm])
-    asked: list[str] = field(default_factory=list[str])
-
-    def build(self, model_id: str, *args: object) -> Model:
-        if model_id not in self.llms:
-            raise UnknownModel(f"unknown model {model_id!r}")
-        llm = self.llms[model_id]
-
-        def ask(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-            self.asked.append(model_id)
-            return llm(messages, info)
-
-        return FunctionModel(ask, model_name=model_id)
-
-    def deps(self, *names: str, **more: Any) -> triage.Deps:
-        models = Models(default=names[0], fallback=names[1:])
-        return triage.Deps(taxonomy=TAXONOMY, models=models, **more)
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    world = World()
-    monkeypatch.setattr(deps_models, "build", world.build)
-    return world
-
-
-def llms(**kinds: Kind) -> Mapping[str, Llm]:
-    def llm(kind: Kind, name: str) -> Llm:
-        return lambda messages, info: behaving(kind, name)
-
-    return {name: llm(kind, name) for name, kind in kinds.items()}
+from .chains import TAXONOMY, Kind, World, answer, behaving, llms
+from .chains import world as world
 
 
 @pytest.mark.parametrize(
@@ -363,40 +297,3 @@ def test_the_first_model_that_can_answers(kinds: list[Kind]) -> None:
     # In the order of the chain, and nobody after the one that answered.
     order = list(dict.fromkeys(world.asked))
     assert order == names[: None if expected is None else expected + 1]
-
-
-# ---- over HTTP
-
-
-def dying(provider: Provider) -> Models:
-    provider.dies_after = 0
-    return Models(default="llama", endpoint=Endpoint(provider.url), fallback=("baseline",))
-
-
-async def test_a_dead_provider_is_stood_in_for_by_the_baseline(provider: Provider) -> None:
-    trail = Trail()
-    async with aclosing(dying(provider)) as models:
-        deps = triage.Deps(taxonomy=TAXONOMY, models=models).noting(trail)
-        got = await triage.run("I lost my card", deps)
-    assert got == await triage.run("I lost my card", triage.Deps(taxonomy=TAXONOMY))
-    assert trail.degraded
-    (run,) = trail.runs
-    assert (run.model, run.passed[0].model, run.passed[0].why) == ("baseline", "llama", "provider")
-    assert "a baseline, not an LLM" in str(run)
-
-
-async def test_the_desk_goes_on_when_the_provider_is_dead(provider: Provider) -> None:
-    message = "Question: is your shop open on Sundays, and until when?"
-    taxonomy = Taxonomy(
-        labels=(
-            Label(name="question", description="asks", examples=("when is your shop open?",)),
-            Label(name="booking", description="books", examples=("I book a table for two",)),
-        )
-    )
-    trail = Trail()
-    async with aclosing(dying(provider)) as models:
-        deps = desk.Deps(taxonomy=taxonomy, models=models, min_confidence=0.0)
-        got = await desk.run(message, deps.noting(trail))
-    assert [step.error for step in got.steps] == [None] * len(got.steps)
-    assert [run.agent for run in trail.runs] == [step.agent for step in got.steps]
-    assert [run.degraded for run in trail.runs] == [True] * len(got.steps)

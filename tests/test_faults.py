@@ -1,33 +1,22 @@
 """Whatever a provider does wrong is one of our errors: over real HTTP, byte by byte."""
 
-import asyncio
-import gc
 import json
 import pickle
-import ssl
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-from anthropic import AsyncAnthropic
-from anthropic import DefaultAsyncHttpxClient as AnthropicHttpxClient
-from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pydantic import SecretStr
-from pydantic_ai import Agent, models
+from pydantic_ai import Agent
 from pydantic_ai.exceptions import ModelAPIError, ModelHTTPError, UserError
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart
-from pydantic_ai.models import Model, ModelRequestParameters
-from pydantic_ai.models.anthropic import AnthropicModel
+from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart
+from pydantic_ai.models import Model
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
-from pydantic_ai.providers.anthropic import AnthropicProvider
-from pydantic_ai.providers.openai import OpenAIProvider
 
-from assay.deps import BaselineModel, ConfigError
+from assay.deps import BaselineModel
 from assay.deps.causes import fault
 from assay.deps.errors import (
     CircuitOpen,
@@ -37,80 +26,19 @@ from assay.deps.errors import (
     ProviderError,
     ProviderGarbled,
     ProviderRefused,
-    ProviderTimeout,
     StreamCutShort,
     provider_fault,
 )
 from assay.deps.faults import Faults
 from assay.deps.secrets import HIDDEN
 
-from .faulty import WHOLE, Answer, Counted, End, Faulty, body, completion, delta, events, faulty
-from .virtual import now, virtually
+from .asking import ask, stream
+from .faulty import WHOLE, Answer, Faulty, body, completion, delta, events
+from .vendors import KEY, Make, chat, claude, error, responses
+from .vendors import clients as clients
+from .vendors import server as server
 
-ASKED: list[ModelMessage] = [ModelRequest.user_text_prompt("hello")]
-KEY = "correct-horse-battery-staple"
-NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading all certificates takes most of a test
 KNOWN = "sk-proj-" + "a1B2" * 10
-
-
-async def ask(model: Model) -> str:
-    response = await model.request(ASKED, None, ModelRequestParameters())
-    (part,) = response.parts
-    assert isinstance(part, TextPart)
-    return part.content
-
-
-async def stream(model: Model) -> str:
-    async with model.request_stream(ASKED, None, ModelRequestParameters()) as answer:
-        async for _ in answer:
-            pass
-        (part,) = answer.get().parts
-    assert isinstance(part, TextPart)
-    return part.content
-
-
-@pytest.fixture
-async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Faulty]:
-    monkeypatch.setattr(models, "ALLOW_MODEL_REQUESTS", True)
-    async with faulty() as found:
-        yield found
-
-
-@pytest.fixture
-async def clients() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as found:
-        yield found
-
-
-Make = Callable[[str, AsyncExitStack, str], Awaitable[Model]]
-Json = dict[str, Any]
-Named = tuple[str, Json | str]
-
-
-async def openai(url: str, clients: AsyncExitStack, key: str) -> OpenAIProvider:
-    http = DefaultAsyncHttpxClient(verify=NO_TLS)
-    client = AsyncOpenAI(base_url=url, api_key=key, max_retries=0, http_client=http)
-    return OpenAIProvider(openai_client=await clients.enter_async_context(client))
-
-
-async def chat(url: str, clients: AsyncExitStack, key: str = KEY) -> Model:
-    return OpenAIChatModel("m", provider=await openai(url, clients, key))
-
-
-async def responses(url: str, clients: AsyncExitStack, key: str = KEY) -> Model:
-    return OpenAIResponsesModel("m", provider=await openai(url, clients, key))
-
-
-async def claude(url: str, clients: AsyncExitStack, key: str = KEY) -> Model:
-    http = AnthropicHttpxClient(verify=NO_TLS)
-    base = url.removesuffix("/v1")
-    client = AsyncAnthropic(base_url=base, api_key=key, max_retries=0, http_client=http)
-    await clients.enter_async_context(client)
-    return AnthropicModel("m", provider=AnthropicProvider(anthropic_client=client))
-
-
-def error(message: str, **more: str) -> dict[str, object]:
-    return {"error": {"message": message, **more}}
 
 
 NO_MATTER_HOW_ASKED = {
@@ -197,118 +125,6 @@ async def test_what_a_proxy_makes_of_nothing_is_garbled(
         await ask(Faults()(await claude(server.will(body(sent.decode())).url, clients)))
 
 
-START: Json = {
-    "id": "m1",
-    "type": "message",
-    "role": "assistant",
-    "model": "m",
-    "content": [],
-    "stop_reason": None,
-    "stop_sequence": None,
-    "usage": {"input_tokens": 3, "output_tokens": 1},
-}
-BEGUN: tuple[Named, ...] = (
-    ("message_start", {"type": "message_start", "message": START}),
-    (
-        "content_block_start",
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-    ),
-    (
-        "content_block_delta",
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "ye"}},
-    ),
-)
-REPLY: Json = {
-    "id": "r1",
-    "object": "response",
-    "created_at": 1,
-    "model": "m",
-    "status": "in_progress",
-    "output": [],
-    "parallel_tool_calls": True,
-    "tool_choice": "auto",
-    "tools": [],
-}
-MESSAGE: Json = {
-    "id": "i1",
-    "type": "message",
-    "role": "assistant",
-    "status": "in_progress",
-    "content": [],
-}
-WORDS: Json = {"item_id": "i1", "output_index": 0, "content_index": 0}
-REPLYING = tuple(
-    (str(item["type"]), {**item, "sequence_number": number})
-    for number, item in enumerate[Json](
-        (
-            {"type": "response.created", "response": REPLY},
-            {"type": "response.output_item.added", "output_index": 0, "item": MESSAGE},
-            {
-                "type": "response.content_part.added",
-                "part": {"type": "output_text", "text": "", "annotations": []},
-                **WORDS,
-            },
-            {"type": "response.output_text.delta", "delta": "ye", "logprobs": [], **WORDS},
-        )
-    )
-)
-STREAMS: dict[str, tuple[Make, tuple[Json | Named, ...]]] = {
-    "chat": (chat, (delta("ye"),)),
-    "responses": (responses, REPLYING),
-    "anthropic": (claude, BEGUN),
-}
-
-
-@pytest.mark.parametrize("name", STREAMS)
-@pytest.mark.parametrize(
-    ("then", "ends", "kind"),
-    [
-        ((), "whole", StreamCutShort),
-        ((), "cut", StreamCutShort),
-        ((("message", '{"cho'),), "whole", ProviderGarbled),
-    ],
-    ids=["ends early", "is cut", "is corrupt"],
-)
-async def test_a_stream_that_fails_midway_is_no_short_answer(
-    server: Faulty,
-    clients: AsyncExitStack,
-    name: str,
-    then: tuple[Named, ...],
-    ends: End,
-    kind: type,
-) -> None:
-    make, begun = STREAMS[name]
-    # Anthropic's client reads only events whose names it knows.
-    after = [("content_block_delta", "{") if name == "anthropic" else item for item in then]
-    server.will(events(*begun, *after, ends=ends))
-    model = Faults()(await make(server.url, clients, KEY))
-    seen = 0
-    with pytest.raises(ProviderGarbled) as e:  # noqa: PT012 - it must have begun before
-        async with model.request_stream(ASKED, None, ModelRequestParameters()) as answer:
-            async for _ in answer:
-                seen += 1
-    assert type(e.value) is kind
-    assert seen > 0
-
-
-@pytest.mark.parametrize(
-    ("said", "kind"),
-    [
-        ({"message": "boom", "type": "server_error"}, StreamCutShort),
-        ({"message": "full", "type": "overloaded_error"}, ProviderBusy),
-        ({"message": "fast", "code": "rate_limit_exceeded", "type": "requests"}, ProviderBusy),
-        ({"message": "what", "type": "invalid_request_error"}, ProviderRefused),
-    ],
-)
-async def test_an_error_within_a_stream_is_typed(
-    server: Faulty, clients: AsyncExitStack, said: dict[str, str], kind: type
-) -> None:
-    server.will(events(delta("ye"), {"error": said}))
-    with pytest.raises(ProviderError) as e:
-        await stream(Faults()(await chat(server.url, clients)))
-    assert type(e.value) is kind
-
-
 @pytest.mark.parametrize("way", [ask, stream])
 async def test_what_is_well_passes_as_it_is(
     server: Faulty, clients: AsyncExitStack, way: Callable[[Model], Awaitable[str]]
@@ -328,26 +144,6 @@ async def test_an_agent_gets_typed_errors_from_a_run(
     server.will(body(error("no"), 401))
     with pytest.raises(ProviderRefused):
         await agent.run("hello")
-
-
-# -- nothing that a reader does is a provider's fault, nor is what a local model does
-
-
-async def test_what_a_reader_of_a_stream_raises_is_not_typed(
-    server: Faulty, clients: AsyncExitStack
-) -> None:
-    model = Faults()(await chat(server.will(WHOLE).url, clients))
-    with pytest.raises(ValueError, match=r"^mine$"):
-        async with model.request_stream(ASKED, None, ModelRequestParameters()):
-            raise ValueError("mine")
-
-
-async def test_a_reader_may_leave_a_stream_early(server: Faulty, clients: AsyncExitStack) -> None:
-    model = Faults()(await chat(server.will(events(delta("ye"), ends="hangs")).url, clients))
-    async with model.request_stream(ASKED, None, ModelRequestParameters()) as answer:
-        async for _ in answer:
-            break
-    await server.all_closed()  # leaving closed the connection, though the answer was not over
 
 
 @pytest.mark.parametrize("raised", [TypeError("a bug"), UserError("wrong use"), KeyError("k")])
@@ -371,102 +167,6 @@ def test_a_baseline_and_a_model_that_is_typed_are_returned_as_they_are() -> None
     assert Faults()(baseline) is baseline
     once = Faults()(FunctionModel(lambda messages, info: ModelResponse([])))
     assert Faults()(once) is once
-
-
-# -- time
-
-
-@pytest.mark.parametrize(
-    ("way", "answer"),
-    [
-        (ask, Answer(ends="hangs")),
-        (stream, Answer(ends="hangs")),
-        (stream, events(delta("ye"), ends="hangs")),
-    ],
-    ids=["no answer", "no stream", "half a stream"],
-)
-async def test_who_is_too_slow_is_left(
-    server: Faulty, clients: AsyncExitStack, way: Callable[[Model], Awaitable[str]], answer: Answer
-) -> None:
-    model = Faults(within=0.05)(await chat(server.will(answer).url, clients))
-    with pytest.raises(ProviderTimeout, match=r"within 0\.05 s"):
-        await way(model)
-    await server.all_closed()
-
-
-async def test_the_timeout_of_the_settings_is_typed_too(
-    server: Faulty, clients: AsyncExitStack
-) -> None:
-    model = Faults()(await chat(server.will(Answer(ends="hangs")).url, clients))
-    with pytest.raises(ProviderTimeout):
-        await model.request(ASKED, {"timeout": 0.05}, ModelRequestParameters())
-    await server.all_closed()
-
-
-def dripping(seconds: float) -> Model:
-    async def parts(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
-        for text in "four":
-            await asyncio.sleep(seconds)
-            yield text
-
-    return FunctionModel(stream_function=parts)
-
-
-def test_a_server_that_drips_has_no_more_time_than_one_that_is_silent() -> None:
-    async def main() -> None:
-        assert await stream(Faults(within=10)(dripping(2))) == "four"
-        begun = now()
-        with pytest.raises(ProviderTimeout, match="within 7 s"):
-            await stream(Faults(within=7)(dripping(2)))
-        assert now() - begun == 7
-
-    virtually(main())
-
-
-def test_the_time_of_a_reader_is_not_the_providers() -> None:
-    async def main() -> None:
-        model = Faults(within=10)(dripping(2))
-        async with model.request_stream(ASKED, None, ModelRequestParameters()) as answer:
-            async for _ in answer:
-                await asyncio.sleep(60)
-        assert now() > 4 * 60
-
-    virtually(main())
-
-
-@pytest.mark.parametrize("raised", [KeyError("mine"), asyncio.CancelledError(), None])
-async def test_a_stream_is_closed_when_its_reader_leaves(raised: BaseException | None) -> None:
-    counted = Counted(dripping(0))
-    model = Faults()(counted)
-    async with AsyncExitStack() as left:
-        if raised is not None:
-            left.enter_context(pytest.raises(type(raised)))
-        async with model.request_stream(ASKED, None, ModelRequestParameters()):
-            assert counted.open == 1
-            if raised is not None:
-                raise raised
-    assert counted.open == 0
-
-
-@pytest.mark.parametrize("way", [ask, stream])
-async def test_who_cancels_is_not_told_of_a_timeout_and_the_connection_is_closed(
-    server: Faulty, clients: AsyncExitStack, way: Callable[[Model], Awaitable[str]]
-) -> None:
-    model = Faults(within=60)(await chat(server.will(Answer(ends="hangs")).url, clients))
-    asking = asyncio.ensure_future(way(model))
-    await server.arrived.wait()
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-    await server.all_closed()
-    gc.collect()  # what was left open would warn now
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-@pytest.mark.parametrize("within", [0, -1.0, float("nan")])
-def test_a_bound_that_makes_no_sense_is_refused(within: float) -> None:
-    with pytest.raises(ConfigError, match="no provider answers within"):
-        Faults(within=within)
 
 
 # -- keys

@@ -181,7 +181,7 @@ def _message_events(message: dict[str, Any]) -> Iterator[dict[str, Any]]:
 @contextmanager
 def vendor() -> Generator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Vendor) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 

@@ -26,15 +26,18 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def test_a_new_agent_passes_its_tests_at_once(tmp_path: Path) -> None:
-    write_agent("harbour_news", tmp_path)
+def test_a_new_agent_passes_its_tests_at_once(pytester: pytest.Pytester) -> None:
+    write_agent("harbour_news", pytester.path)
     names = ["__init__", "agent", "baseline", "suite", "test_harbour_news"]
     files = {f"{name}.py" for name in names} | {"cases.yaml"}
-    assert {path.name for path in (tmp_path / "harbour_news").iterdir()} == files
-    (tmp_path / "pytest.ini").write_text(INI)
-    quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:inline_snapshot")
-    assert "2 passed, 3 deselected" in run(tmp_path, "pytest", *quiet)
-    assert "harbour_news: 3 cases, 0 failed" in run(tmp_path, "pytest", *quiet, "-m", "eval")
+    assert {path.name for path in (pytester.path / "harbour_news").iterdir()} == files
+    (pytester.path / "pytest.ini").write_text(INI)
+    quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:inline_snapshot", "-p", "no:cov")
+    ordinary = pytester.runpytest_inprocess(*quiet)
+    ordinary.assert_outcomes(passed=2, deselected=3)
+    evaluated = pytester.runpytest_inprocess(*quiet, "-m", "eval")
+    assert evaluated.ret == pytest.ExitCode.OK
+    evaluated.stdout.fnmatch_lines(["harbour_news: 3 cases, 0 failed*"])
 
 
 @pytest.mark.parametrize("in_checkout", [True, False])

@@ -1,121 +1,13 @@
 """A service's own project, outside this repository, under `pytest -m eval`."""
 
-import subprocess
-import sys
-from importlib import import_module
-
 import pytest
 
-from assay.deps.base import utc_now
 from assay.evals.runs import report_of
-from assay.evals.scorecard import Scorecard
 from assay.evals.store.database import RunStore
-from assay.evals.store.rows import Run
 
-# Loaded here, so that the in-process runs below find them instead of loading them anew.
-for name in (
-    "assay.evals.pytest_suites",
-    "assay.evals.rubric",
-    "pydantic_ai.models.test",
-    "scipy.special",
-    "scipy.stats",
-    "statsmodels.stats.multitest",
-):
-    import_module(name)
-
-CASES = """\
-name: shout
-cases:
-- {name: low, inputs: hello, expected_output: HELLO, metadata: {tags: [easy]}}
-- {name: digits, inputs: w0rld, expected_output: WORLD, metadata: {tags: [hard]}}
-- {name: crash, inputs: crash}
-"""
-
-SUITE = """
-from pathlib import Path
-import pytest
-from assay.evals import Suite
-
-async def shout(text, trial):
-    if text == "crash" and CRASHES:
-        raise ValueError("no")
-    return text.upper()
-
-CRASHES = {crashes}
-shouting = Suite(
-    name="shout", about="shout", task=shout,
-    path=Path(__file__).with_name("cases.yaml"), types=(str, str),
-    thresholds={{"EqualsExpected": {threshold}}},
-)
-
-def test_ordinary():
-    assert True
-
-@pytest.mark.eval
-async def test_own(assay_evaluate, assay_trials):
-    report = await assay_evaluate(shouting)
-    assert report.totals.cases == 3
-    assert len(report.results) == 3 * assay_trials
-    assert report.model == "{model}"
-"""
-
-DIGITS = """
-from pathlib import Path
-from assay.evals import Suite
-
-async def digits(text, trial):
-    {task}
-
-counting = Suite(
-    name="digits", task=digits, path=Path(__file__).with_name("cases.yaml"), types=(str, str),
-)
-"""
-
-
-@pytest.fixture
-def service(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    monkeypatch.delenv("ASSAY_STORE")
-    # Modules are rewritten within a second here, which is as long as bytecode tells them apart by.
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    pytester.makeini(
-        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
-        "filterwarnings = error\n"
-    )
-    pytester.path.joinpath("cases.yaml").write_text(CASES + "evaluators: [EqualsExpected]\n")
-    return pytester
-
-
-def write(
-    service: pytest.Pytester, threshold: float = 0.5, crashes: bool = False, model: str = ""
-) -> None:
-    said = model or "baseline, not an LLM"
-    text = SUITE.format(threshold=threshold, crashes=crashes, model=said)
-    service.makepyfile(test_service=text)
-
-
-def write_digits(service: pytest.Pytester, task: str = "return text", cases: int = 40) -> None:
-    """Write a suite whose answers are right as long as its task returns the text."""
-    lines = [f"- {{name: c{i}, inputs: '{i}', expected_output: '{i}'}}\n" for i in range(cases)]
-    text = f"cases:\n{''.join(lines)}evaluators: [EqualsExpected]\n"
-    service.path.joinpath("cases.yaml").write_text(text)
-    service.makepyfile(test_digits=DIGITS.format(task=task))
-
-
-def run(service: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return service.runpytest_inprocess("-p", "no:inline_snapshot", "-p", "no:cov", *arguments)
-
-
-def stored(service: pytest.Pytester) -> tuple[RunStore, list[Run]]:
-    """Return the service's store and its runs, newest first."""
-    store = RunStore(service.path / ".assay/runs.db")
-    return store, [one.run for one in store.list_runs()]
-
-
-def accept(service: pytest.Pytester) -> None:
-    """Accept the newest run as the scorecard of its one suite."""
-    store, (found, *_) = stored(service)
-    card = Scorecard.of(report_of(store, found, found.suites[0]), run=found.id, accepted=utc_now())
-    card.write(service.path / "scorecard.json")
+from .plugin_service import DIGITS, run, stored, write, write_digits
+from .plugin_service import loaded as loaded
+from .plugin_service import service as service
 
 
 def test_suites_stay_out_of_ordinary_runs(service: pytest.Pytester) -> None:
@@ -186,14 +78,6 @@ def test_a_bad_dataset_is_a_collection_error(service: pytest.Pytester) -> None:
     result = run(service, "-m", "eval")
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.stdout.fnmatch_lines(["*cannot read the cases of 'shout'*"])
-
-
-def test_spans_go_to_a_file(service: pytest.Pytester) -> None:
-    write(service)
-    quick = ("-p", "no:inline_snapshot", "-m", "eval", "-k", "low")
-    service.runpytest_subprocess(*quick, "--assay-trace", "spans.jsonl")
-    spans = service.path.joinpath("spans.jsonl").read_text().splitlines()
-    assert any('"name": "case low"' in span for span in spans)
 
 
 # -- the store
@@ -283,92 +167,6 @@ def test_a_suite_that_two_modules_import_counts_once(service: pytest.Pytester) -
     assert len(list(store.results(found.id))) == 2
 
 
-# -- the gate
-
-
-def test_the_gate_passes_what_is_no_worse_whatever_thresholds_say(
-    service: pytest.Pytester,
-) -> None:
-    write(service, threshold=0.9)
-    run(service, "-m", "eval", "-k", "shouting")
-    accept(service)
-    result = run(service, "-m", "eval", "-k", "shouting", "--assay-gate")
-    result.assert_outcomes(passed=2, failed=1, deselected=2)
-    assert result.ret == pytest.ExitCode.OK
-    result.stdout.fnmatch_lines(["*gate against the scorecard of *: pass"])
-    result.stdout.no_fnmatch_line("*(threshold*")
-
-
-def test_the_gate_fails_what_has_become_worse(service: pytest.Pytester) -> None:
-    write_digits(service)
-    run(service, "-m", "eval")
-    accept(service)
-    write_digits(service, "return text if len(text) == 1 else '?'")
-    result = run(service, "-m", "eval", "--assay-gate")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(
-        ["*gate against the scorecard of *: FAIL", "*FAIL*EqualsExpected: regressed*"]
-    )
-    wide = run(service, "-m", "eval", "--assay-gate", "--assay-margin", "1")
-    assert wide.ret == pytest.ExitCode.OK
-
-
-def test_what_only_crashes_does_not_pass_the_gate(service: pytest.Pytester) -> None:
-    write_digits(service)
-    run(service, "-m", "eval")
-    accept(service)
-    write_digits(service, "raise ValueError('gone')")
-    assert run(service, "-m", "eval", "--assay-gate").ret == pytest.ExitCode.TESTS_FAILED
-
-
-def test_an_open_comparison_is_as_the_user_says(service: pytest.Pytester) -> None:
-    write_digits(service, cases=3)
-    run(service, "-m", "eval")
-    accept(service)
-    write_digits(service, "return text if text != '1' else '?'", cases=3)
-    gate = ("-m", "eval", "--assay-gate")
-    assert run(service, *gate).ret == pytest.ExitCode.OK
-    strict = run(service, *gate, "--assay-inconclusive", "fail")
-    assert strict.ret == pytest.ExitCode.TESTS_FAILED
-    strict.stdout.fnmatch_lines(["*EqualsExpected: inconclusive*"])
-
-
-def test_a_part_of_the_cases_is_compared_alone_and_said_to_be(service: pytest.Pytester) -> None:
-    write_digits(service)
-    run(service, "-m", "eval")
-    accept(service)
-    write_digits(service, "return text if len(text) == 1 else '?'")
-    result = run(service, "-m", "eval", "-k", "c1 or c2", "--assay-gate")
-    result.stdout.fnmatch_lines(["*only 22 of 40 cases ran; they alone are compared"])
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    same = run(service, "-m", "eval", "-k", "c5", "--assay-gate")
-    same.stdout.fnmatch_lines(["*only 1 of 40 cases ran; they alone are compared"])
-    assert same.ret == pytest.ExitCode.OK
-
-
-def test_without_a_scorecard_the_gate_says_how_to_get_one(service: pytest.Pytester) -> None:
-    write_digits(service, cases=2)
-    result = run(service, "-m", "eval", "--assay-gate")
-    result.assert_outcomes(passed=2)
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    (found,) = stored(service)[1]
-    result.stdout.fnmatch_lines(
-        ["*gate: FAIL", f"*scorecard.json' is not there; *assay accept digits --run {found.id}"]
-    )
-
-
-def test_another_suites_scorecard_is_refused(service: pytest.Pytester) -> None:
-    write_digits(service, cases=2)
-    run(service, "-m", "eval")
-    accept(service)
-    service.path.joinpath("test_digits.py").write_text(
-        DIGITS.format(task="return text").replace('"digits"', '"more"')
-    )
-    result = run(service, "-m", "eval", "--assay-gate")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["*scorecard.json' is of suite 'digits'; *"])
-
-
 # -- replay
 
 
@@ -415,27 +213,3 @@ def test_recordings_are_made_and_replayed(service: pytest.Pytester) -> None:
     missed.assert_outcomes(failed=2)
     missed.stdout.fnmatch_lines(["*Say it again.*"])
     assert calls() == 4
-
-
-# -- several processes
-
-
-def test_hooks_cost_users_of_pytest_no_imports() -> None:
-    heavy = "{'pydantic', 'pydantic_ai', 'sqlalchemy', 'numpy'}"
-    code = f"import sys, assay.evals.plugin; assert not {heavy} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-
-
-def test_xdist_adds_up_in_one_run(service: pytest.Pytester) -> None:
-    write(service, threshold=0.6)
-    result = service.runpytest_subprocess("-m", "eval", "-n", "2", "-p", "no:inline_snapshot")
-    result.assert_outcomes(passed=3, failed=1)
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["*BELOW EqualsExpected: 0.500 (threshold 0.6)"])
-    store, found = stored(service)
-    assert [one.status for one in found] == ["done", "done"]
-    own, session = found
-    assert "pytest_session" in session.options
-    assert len(list(store.results(session.id))) == len(list(store.results(own.id))) == 3
-    result.stdout.fnmatch_lines([f"run {session.id}: *", f"run {own.id}: * (by assay_evaluate)"])

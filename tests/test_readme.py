@@ -2,23 +2,16 @@
 
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from assay.evals.cli import main
+
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```(?:\n\nprints `(.*?)`)?", README, re.DOTALL)
 CONSOLE = re.findall(r"```console\n\$ (.*?)\n(.*?)```", README, re.DOTALL)
-
-
-def run(*command: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-P", *command], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_both_kinds_of_examples_are_found() -> None:
@@ -27,17 +20,29 @@ def test_both_kinds_of_examples_are_found() -> None:
 
 
 @pytest.mark.parametrize(("code", "said"), PYTHON)
-def test_examples_run_and_print_what_is_said(code: str, said: str) -> None:
-    printed = run("-c", code)
+def test_examples_run_and_print_what_is_said(
+    code: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exec(compile(code, "README.md", "exec"), {"__name__": "__main__"})
+    printed = capsys.readouterr().out
     assert " ".join(printed.split()) == " ".join(said.split())
 
 
 @pytest.mark.parametrize(("command", "output"), CONSOLE)
-def test_commands_print_what_is_shown(command: str, output: str) -> None:
-    program = "import sys; from assay.evals.cli import main; main()"
-    name, *arguments = shlex.split(command)
-    assert name == "assay"
-    assert steady(run("-c", program, *arguments)) == steady(output)
+def test_commands_print_what_is_shown(
+    command: str,
+    output: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = shlex.split(command)
+    assert arguments[0] == "assay"
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capsys.readouterr()
+    assert not ended.value.code, said.err
+    assert steady(said.out) == steady(output)
 
 
 def steady(text: str) -> str:

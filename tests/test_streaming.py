@@ -236,7 +236,7 @@ def streaming_server(*pieces: str, whole: bool) -> Generator[str]:
             self.wfile.write(f"data: {json.dumps({**chunk, 'choices': [choice]})}\n\n".encode())
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{server.server_port}/v1"

@@ -1,11 +1,7 @@
-"""Stopping a run when its verdicts are settled: what is fed, when it stops, and that it is valid."""
+"""Stopping a run when its verdicts are settled: its plan, when it stops, and what cannot be decided."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from math import nan, sqrt
 from random import Random
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,72 +9,11 @@ from pydantic_evals import Case, Dataset
 
 from assay.deps.errors import InputError
 from assay.evals.cases import Cases
-from assay.evals.outcome import Failure, Outcome, TrialResult
-from assay.evals.statistics.comparison import Verdict, compare
-from assay.evals.statistics.sequential import Decision
-from assay.evals.statistics.trials import Floats, Trials
+from assay.evals.statistics.comparison import Verdict
 from assay.evals.suite import CaseMeta, Suite
 from assay.evals.until import Plan, UntilDecided
 
-EVERYTHING: tuple[Verdict, ...] = ("improved", "no worse", "regressed")
-CRASH = Failure(type="ValueError", message="no", kind="bug")
-
-Values = Mapping[str, float | None]
-
-
-def keys(n: int) -> list[str]:
-    return [f"k{i:03}" for i in range(n)]
-
-
-def reference(
-    values: Mapping[str, Sequence[float]], groups: Mapping[str, str] | None = None
-) -> Trials:
-    rows = [(case, value) for case, found in values.items() for value in found]
-    of = None if groups is None else [groups[case] for case, _ in rows]
-    return Trials.of([case for case, _ in rows], [value for _, value in rows], of)
-
-
-def result(key: str, values: Values, trial: int = 0) -> TrialResult:
-    outcomes = tuple(
-        Outcome(check, "unscored" if value is None else "score", value)
-        for check, value in values.items()
-    )
-    return TrialResult(case=f"case {key}", key=key, trial=trial, model="m", outcomes=outcomes)
-
-
-def crash(key: str, trial: int = 0) -> TrialResult:
-    return replace(result(key, {}, trial), failure=CRASH)
-
-
-def begun(
-    checks: Mapping[str, Trials],
-    *,
-    groups: Mapping[str, str] | None = None,
-    trials: int = 1,
-    margin: float = 0.1,
-    seek: tuple[Verdict, ...] = ("no worse", "regressed"),
-) -> UntilDecided:
-    cases = list(dict.fromkeys(case for one in checks.values() for case in one.cases))
-    until = UntilDecided(checks, margin=margin, seek=seek)
-    of = [(groups or {}).get(case) for case in cases]
-    until.begin(Plan.of(cases, of, checks, trials=trials))
-    return until
-
-
-def run(until: UntilDecided, results: Mapping[str, Iterable[TrialResult]]) -> UntilDecided:
-    """Feed case by case until it stops, as an engine that runs one trial at a time does."""
-    for key in until.plan.order:
-        if until.settled:
-            break
-        for one in results[key]:
-            until.add(one)
-    return until
-
-
-def only(until: UntilDecided) -> Decision:
-    (decision,) = until.decisions.values()
-    return decision
-
+from .planned import EVERYTHING, begun, crash, keys, only, reference, result, run
 
 # -- The plan
 
@@ -242,122 +177,6 @@ def test_the_last_look_uses_all_the_error_that_is_left() -> None:
     assert only(until).n_cases == 20
 
 
-# -- What is fed
-
-
-def test_the_difference_is_of_means_over_trials_and_crashes_count_as_0() -> None:
-    checks = {"a": reference({key: [1, 0, 1, 0] for key in keys(2)})}
-    until = begun(checks, trials=4)
-    for key in keys(2):
-        for trial, value in enumerate([1.0, None, nan]):
-            until.add(result(key, {"a": value}, trial))
-        until.add(crash(key, 3))
-    assert only(until).n_cases == 2
-    assert only(until).difference == pytest.approx(0.0)  # (1 + 0) / 2 - 1 / 2
-
-
-def test_a_case_waits_for_its_trials_and_for_those_before_it() -> None:
-    checks = {"a": reference({key: [1, 0] for key in keys(3)})}
-    until = begun(checks, trials=2)
-    first, second, third = until.plan.order
-    for key in (third, second):
-        for trial in (1, 0):
-            until.add(result(key, {"a": 1}, trial))
-    until.add(result(first, {"a": 1}, 1))
-    assert only(until).n_cases == 0
-    until.add(result(first, {"a": 1}, 0))
-    assert only(until).n_cases == 3
-    assert until.settled
-
-
-def test_trials_beyond_the_plan_and_strange_cases_are_not_its_business() -> None:
-    checks = {"a": reference({"k1": [1, 1], "k2": [1, 0]})}
-    until = begun(checks, trials=2)
-    for stray in (result("k1", {"a": 0}, 1), result("k2", {"a": 0}, 2), result("new", {"a": 0})):
-        until.add(stray)
-    assert until.calls.used == 0
-
-
-def test_a_resumed_run_counts_what_it_heard_before_its_plan() -> None:
-    checks = {"a": reference({key: [1, 0] for key in keys(50)})}
-    results = {key: [result(key, {"a": t}, t) for t in (0, 1)] for key in keys(50)}
-    whole = begun(checks, trials=2, margin=0.3)
-    run(whole, results)
-    resumed = UntilDecided(checks, margin=0.3)
-    for key in keys(50)[:30]:
-        for one in results[key]:
-            resumed.add(one)
-    assert not resumed.settled
-    resumed.begin(whole.plan)
-    run(resumed, {k: results[k] if k in keys(50)[30:] else [] for k in keys(50)})
-    assert resumed.decisions == whole.decisions
-    assert resumed.settled
-
-
-def test_groups_are_fed_whole_and_count_by_their_size() -> None:
-    sizes = [1, 2, 3, 6] * 6
-    cases = {f"k{g:02}-{i}": f"g{g}" for g, size in enumerate(sizes) for i in range(size)}
-    random = np.random.default_rng(0)
-    shift = {
-        f"g{g}": float(random.integers(0, 3)) / 4 + (size == 6) / 4 for g, size in enumerate(sizes)
-    }
-    checks = {"a": reference({case: [0.1] for case in cases}, cases)}
-    until = begun(checks, groups=cases, margin=0.0, seek=("improved",))
-    first = until.plan.groups[0]
-    results = {key: [result(key, {"a": 0.1 + shift[cases[key]] / 2})] for key in cases}
-    for key in first[:-1]:
-        until.add(results[key][0])
-    assert only(until).n_cases == 0
-    run(until, results)
-    assert "groups" in only(until).why
-    assert only(until).verdict == "improved"
-    fed = [key for group in until.plan.groups[: only(until).n_cases] for key in group]
-    over_cases = sum(shift[cases[key]] / 2 for key in fed) / len(fed)
-    assert only(until).difference == pytest.approx(over_cases)
-    assert only(until).low <= over_cases <= only(until).high
-
-
-def test_large_groups_weigh_more_than_small_ones() -> None:
-    cases = {f"k{g:02}-{i}": f"g{g:02}" for g in range(40) for i in range(1 + 4 * (g % 2))}
-    checks = {"a": reference({case: [0.5] for case in cases}, cases)}
-    large = {case: int(group[1:]) % 2 == 1 for case, group in cases.items()}
-    until = begun(checks, groups=cases, margin=0.0, seek=EVERYTHING)
-    run(until, {key: [result(key, {"a": float(large[key])})] for key in cases})
-    assert only(until).verdict == "improved"  # over groups the mean difference would be 0
-
-
-@given(st.lists(st.integers(1, 6), min_size=12, max_size=30), st.integers(0, 2**16))
-@settings(max_examples=40, deadline=None)
-def test_a_verdict_is_what_its_interval_says(sizes: list[int], seed: int) -> None:
-    random = np.random.default_rng(seed)
-    cases = {f"k{g:02}-{i}": f"g{g}" for g, size in enumerate(sizes) for i in range(size)}
-    checks = {"a": reference({case: [0.5] for case in cases}, cases)}
-    margin = float(random.choice([0.05, 0.1, 0.2]))
-    until = begun(checks, groups=cases, margin=margin)
-    shift = float(random.uniform(-0.1, 0.1))
-    values = {key: 0.5 + shift + float(random.uniform(-0.3, 0.3)) for key in cases}
-    run(until, {key: [result(key, {"a": value})] for key, value in values.items()})
-    found = only(until)
-    assert (found.verdict in ("improved", "no worse")) == (found.low > -margin)
-    assert (found.verdict == "improved") == (found.low > 0)
-    assert (found.verdict == "regressed") == (found.high < 0 and found.low <= -margin)
-
-
-def test_with_all_cases_the_estimate_is_that_of_compare() -> None:
-    random = np.random.default_rng(3)
-    cases = {f"k{i:02}": f"g{int(i**0.5)}" for i in range(64)}  # groups of 1, 3, 5 to 15
-    before = {case: [float(random.random() < 0.5)] for case in cases}
-    after = {case: [float(random.random() < 0.5)] for case in cases}
-    checks = {"a": reference(before, cases)}
-    until = begun(checks, groups=cases, margin=0.0, seek=EVERYTHING)
-    run(until, {key: [result(key, {"a": after[key][0]})] for key in cases})
-    fixed = compare(checks["a"], reference(after, cases), margin=0.0)
-    assert only(until).n_cases == 8
-    assert only(until).difference == pytest.approx(fixed.difference)
-    assert fixed.low is not None
-    assert only(until).low <= fixed.low  # looking on the way costs width
-
-
 # -- Checks that cannot be decided
 
 
@@ -437,90 +256,3 @@ def test_a_case_that_one_check_lacks_is_fed_to_the_others() -> None:
     assert until.decisions["all"].n_cases == 9
     both = sum(key in keys(20)[:12] for key in until.plan.order[:9])
     assert until.decisions["some"].n_cases == both < 9
-
-
-# -- Validity of the whole
-
-
-def drawn(
-    random: np.random.Generator, mean: float, cases: int, trials: int, size: int
-) -> tuple[dict[str, str] | None, Floats, Floats]:
-    """Draw both sides of a null: cases of a group share a rate, and so do a case's trials."""
-    groups = {key: f"g{i // size}" for i, key in enumerate(keys(cases))} if size > 1 else None
-    total = 3.0
-    rates = random.beta(mean * total, (1 - mean) * total, -(-cases // size))
-    rate = np.repeat(rates, size)[:cases, None]
-    a = random.random((cases, trials)) < rate
-    b = random.random((cases, trials)) < rate
-    return groups, a.astype(np.float64), b.astype(np.float64)
-
-
-def alarms(mean: float, size: int, runs: int) -> int:
-    """Count the runs under a null that end in a difference.
-
-    Nothing but that or the end of the plan settles them: the most looks there can be.
-    """
-    random = np.random.default_rng(int(100 * mean) + size)
-    found = 0
-    for _ in range(runs):
-        groups, a, b = drawn(random, mean, 45, 1 if size == 1 else 2, size)
-        before = {key: row.tolist() for key, row in zip(keys(45), a, strict=True)}
-        checks = {"a": reference(before, groups)}
-        until = begun(checks, groups=groups, trials=b.shape[1], margin=0.0, seek=EVERYTHING)
-        results = {
-            key: [result(key, {"a": value}, t) for t, value in enumerate(row[:needed].tolist())]
-            for key, row in zip(keys(45), b, strict=True)
-            if (needed := until.plan.trials[key])
-        }
-        run(until, results)
-        assert until.settled
-        found += only(until).verdict in ("improved", "regressed")
-    return found
-
-
-def test_aa_false_alarms_of_the_whole() -> None:
-    runs = 70
-    shapes = [(mean, size) for mean in (0.05, 0.5, 0.95) for size in (1, 3)]
-    found = [alarms(mean, size, runs) for mean, size in shapes]
-    assert max(found) / runs <= 0.05 + 2.5 * sqrt(0.05 * 0.95 / runs)  # the worst of six
-    assert sum(found) / (runs * len(found)) <= 0.05 + 2 * sqrt(0.05 * 0.95 / (runs * len(found)))
-
-
-def test_a_real_loss_is_found() -> None:
-    random = np.random.default_rng(5)
-    found = 0
-    for _ in range(30):
-        _, a, _ = drawn(random, 0.9, 100, 1, 1)
-        checks = {"a": reference({k: row.tolist() for k, row in zip(keys(100), a, strict=True)})}
-        worse = {k: float(random.random() < 0.5) for k in keys(100)}
-        until = run(begun(checks), {k: [result(k, {"a": v})] for k, v in worse.items()})
-        found += only(until).verdict == "regressed"
-    assert found >= 27
-
-
-@given(st.randoms(), st.integers(0, 2**16))
-@settings(max_examples=25, deadline=None)
-def test_the_order_of_finishing_decides_nothing(finishing: Random, seed: int) -> None:
-    random = np.random.default_rng(seed)
-    groups, a, b = drawn(random, 0.7, 60, 2, 2)
-    checks = {
-        "a": reference({k: row.tolist() for k, row in zip(keys(60), a, strict=True)}, groups),
-        "b": reference({k: [0.0] for k in keys(60)}, groups),
-    }
-    results = [
-        result(key, {"a": value, "b": None if random.random() < 0.1 else value}, t)
-        if random.random() > 0.05
-        else crash(key, t)
-        for key, row in zip(keys(60), b, strict=True)
-        for t, value in enumerate(row.tolist())
-    ]
-    in_order = begun(checks, groups=groups, trials=2)
-    at = {key: i for i, key in enumerate(in_order.plan.order)}
-    for one in sorted(results, key=lambda r: at[r.key]):
-        in_order.add(one)
-    shuffled = begun(checks, groups=groups, trials=2)
-    finishing.shuffle(results)
-    for one in results:
-        shuffled.add(one)
-    assert shuffled.decisions == in_order.decisions
-    assert shuffled.settled == in_order.settled
