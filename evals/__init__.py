@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .checks import Check, MaxRequests, MaxSeconds, verdict
     from .engine import evaluate
+    from .judges.grounded import Grounded
+    from .judges.pairwise import Pairwise
+    from .judges.rubric import Rubric
     from .outcome import Failure, Outcome, TrialResult, Unscored
     from .plugin import Evaluate
     from .report import CheckSummary, SuiteReport, Totals
-    from .rubric import Rubric
     from .scorecard import Scorecard
     from .store.database import RunStore
     from .suite import Suite, Trial, plain, task_of
@@ -25,9 +27,11 @@ __all__ = (
     "Evaluate",
     "Failure",
     "Gate",
+    "Grounded",
     "MaxRequests",
     "MaxSeconds",
     "Outcome",
+    "Pairwise",
     "Rubric",
     "RunStore",
     "Scorecard",
@@ -49,9 +53,11 @@ _HOME = {
     "checks": ("Check", "MaxRequests", "MaxSeconds", "verdict"),
     "engine": ("evaluate",),
     "plugin": ("Evaluate",),
+    "judges.grounded": ("Grounded",),
+    "judges.pairwise": ("Pairwise",),
+    "judges.rubric": ("Rubric",),
     "outcome": ("Failure", "Outcome", "TrialResult", "Unscored"),
     "report": ("CheckSummary", "SuiteReport", "Totals"),
-    "rubric": ("Rubric",),
     "scorecard": ("Scorecard",),
     "store.database": ("RunStore",),
     "suite": ("Suite", "Trial", "plain", "task_of"),

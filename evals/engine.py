@@ -116,7 +116,7 @@ async def evaluate(
         seconds=seconds,
         tally=tally,
         dataset=cases.hash,
-        standing=Standing(store and store.people, suite.judge_floor),
+        standing=Standing(None if store is None else store.people, suite.judge_floor),
     )
 
 

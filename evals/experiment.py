@@ -246,7 +246,7 @@ class Experiment:
         if asked.until_decided and reference is not None:
             found = reference.measured  # what only advises is not worth waiting for
             gating = {c: v for c, v in found.trials().items() if c not in found.advisory}
-            sequential = UntilDecided(gating, margin=asked.margin)
+            sequential = UntilDecided(gating, margin=asked.margin) if gating else None
         report = await evaluate(
             suite,
             models=self.models,

@@ -1,6 +1,6 @@
 """What one check says of one trial, and what one trial came to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -27,12 +27,14 @@ class Outcome:
         status: See `Status`.
         value: 1 for pass, 0 for fail and error, the score in [0, 1]; None when unscored.
         reason: Why, for people.
+        judge: Who judged, as `judges.base.JudgeId` writes it; empty for a deterministic check.
     """
 
     check: str
     status: Status
     value: float | None
     reason: str = ""
+    judge: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class TrialResult:
 
     Attributes:
         duration: Seconds that the task took; for a replayed response, those it took when recorded.
+        model_seconds: Of these, those that models took to answer, retries included, one after
+            another; None for trials stored before it was kept.
+        cached_tokens: Of `input_tokens`, those that the provider had in its cache.
         cost: US dollars; None where a price is unknown.
         model: The name of the model that was asked for.
         group: What cases that stand or fall together have in common, from the case's metadata.
@@ -70,6 +75,8 @@ class TrialResult:
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    model_seconds: float | None = None
     cost: float | None = None
     trace_id: str | None = None
     tags: tuple[str, ...] = ()
@@ -82,5 +89,15 @@ class TrialResult:
 
     @property
     def ok(self) -> bool:
-        """Whether the task ran and no check failed."""
-        return self.failure is None and all(o.status != "fail" for o in self.outcomes)
+        """Whether the task ran and no deterministic check failed; judges are not asked here."""
+        return self.failure is None and all(o.judge for o in self.failed())
+
+    def failed(self, advisory: Container[str] = ()) -> tuple[Outcome, ...]:
+        """Return the outcomes that fail this trial.
+
+        Args:
+            advisory: Checks that fail nothing, whatever they say.
+        """
+        return tuple(
+            one for one in self.outcomes if one.status == "fail" and one.check not in advisory
+        )

@@ -14,7 +14,9 @@ import pytest
 from ..deps.errors import AssayError, ConfigError
 from .cases import AnyCase, Cases, Unit, tags_of
 from .env import Env
+from .judges.standing import Standing
 from .outcome import TrialResult
+from .peers import StoredOutputs
 from .plugin import PROPERTY
 from .pytest_store import begin_session_run, begins, models_of, session_run, store_of
 from .pytest_verdicts import ItemRecord
@@ -59,7 +61,12 @@ class SuiteCollector(pytest.Collector):
     @cached_property
     def env(self) -> Env:
         option = self.config.option
-        return Env(suite=self.suite, models=models_of(self.config), replay=option.assay_replay)
+        return Env(
+            suite=self.suite,
+            models=models_of(self.config),
+            replay=option.assay_replay,
+            stored=StoredOutputs(store_of(self.config), self.suite.name),
+        )
 
     @property
     def where(self) -> str:
@@ -93,8 +100,19 @@ class CaseItem(pytest.Item):
             raise problem
         results = [self._trial(number) for number in range(self.config.option.assay_trials)]
         self.user_properties.append((PROPERTY, self._record(results).to_json()))
-        if problems := [line for result in results for line in _problems(result)]:
+        if problems := [line for result in results for line in self._problems(result)]:
             raise CaseFailed("\n".join(problems))
+
+    def _problems(self, result: TrialResult) -> Iterator[str]:
+        if result.failure is not None:
+            yield f"trial {result.trial}: {result.failure.type}: {result.failure.message}"
+        store = store_of(self.config)
+        kept = None if store is None else store.people
+        standing = Standing(kept, self.parent.suite.judge_floor)
+        judges = {outcome.check: outcome.judge for outcome in result.outcomes}
+        advisory = [check for check, why in standing.of_checks(judges).items() if why]
+        for outcome in result.failed(advisory):
+            yield f"trial {result.trial}: {outcome.check}: {outcome.reason}"
 
     def _trial(self, number: int) -> TrialResult:
         """Run one trial; when this returns, it is in the store."""
@@ -166,14 +184,6 @@ def _loop_of(config: pytest.Config) -> asyncio.Runner:
         config.add_cleanup(runner.close)
         config.add_cleanup(lambda: runner.run(models_of(config).aclose()))
     return config.stash[_LOOP]
-
-
-def _problems(result: TrialResult) -> Iterator[str]:
-    if result.failure is not None:
-        yield f"trial {result.trial}: {result.failure.type}: {result.failure.message}"
-    for outcome in result.outcomes:
-        if outcome.status == "fail":
-            yield f"trial {result.trial}: {outcome.check}: {outcome.reason}"
 
 
 def _from(start: Path, path: Path) -> str:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from ..deps.errors import AssayError, BadDataset
+from .judges.standing import FLOOR, Calibrations, Standing
 from .outcome import Failure, TrialResult
 from .pytest_store import store_of
 from .report import SuiteReport
@@ -31,6 +32,7 @@ class ItemRecord:
         cases: How many cases the suite has.
         scorecard: Where its scorecard is kept; None if its cases are in no file.
         run: The run in the store, if there is one.
+        judge_floor: What the lower end of a judge's kappa must reach for its checks to gate.
     """
 
     suite: str
@@ -41,6 +43,7 @@ class ItemRecord:
     scorecard: str | None
     run: str | None
     results: list[TrialResult]
+    judge_floor: float = FLOOR
 
     @classmethod
     def of(cls, suite: Suite[Any, Any], results: Iterable[TrialResult], **rest: Any) -> ItemRecord:
@@ -50,6 +53,7 @@ class ItemRecord:
             about=suite.about,
             thresholds=dict(suite.thresholds),
             results=[_lean(result) for result in results],
+            judge_floor=suite.judge_floor,
             **rest,
         )
 
@@ -99,13 +103,15 @@ def judge(config: pytest.Config, found: Iterable[str]) -> tuple[Judged, ...]:
     by_suite: dict[str, list[ItemRecord]] = {}
     for record in map(_RECORD.validate_json, found):
         by_suite.setdefault(record.suite, []).append(record)
-    judged = tuple(_summed_up(records) for records in by_suite.values())
+    store = store_of(config)
+    kept = None if store is None else store.people
+    judged = tuple(_summed_up(records, kept) for records in by_suite.values())
     if not config.option.assay_gate:
         return judged
     return tuple(_gated(one, config) for one in judged)
 
 
-def _summed_up(records: Sequence[ItemRecord]) -> Judged:
+def _summed_up(records: Sequence[ItemRecord], kept: Calibrations | None) -> Judged:
     first = records[0]
     # A case may have run twice, such as for a suite that two modules import: the first one counts.
     once: dict[tuple[str, int], TrialResult] = {}
@@ -120,6 +126,7 @@ def _summed_up(records: Sequence[ItemRecord]) -> Judged:
         thresholds=first.thresholds,
         seconds=sum(result.duration for result in results),
         dataset=first.dataset,
+        standing=Standing(kept, first.judge_floor),
     )
     return Judged(report=report, first=first)
 
@@ -161,7 +168,7 @@ def summary_lines(judged: Sequence[Judged], own_runs: Sequence[str], whole: bool
     """Yield what each suite came to, what decided, and where it is kept."""
     for one in judged:
         report = one.report
-        failed = len({result.case for result in report.results if not result.ok})
+        failed = len({r.case for r in report.results if r.failure or r.failed(report.advisory)})
         yield f"{report.suite}: {report.totals.cases} cases, {failed} failed{_how(report)}"
         yield from _gate_lines(one) if one.gate or one.problem else _threshold_lines(report)
         if one.note:
@@ -185,6 +192,9 @@ def _how(report: SuiteReport) -> str:
 def _threshold_lines(report: SuiteReport) -> Iterator[str]:
     for check in report.checks:
         mean = "unscored" if check.mean is None else f"{check.mean:.3f}"
+        if check.advisory:
+            yield f"  advisory {check.check}: {mean}, {check.unscored} unscored: {check.advisory}"
+            continue
         word = "ok" if check.ok else "BELOW"
         notes = f", {check.unscored} unscored" if check.unscored else ""
         notes += f", {check.errors} errors" if check.errors else ""

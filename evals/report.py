@@ -3,10 +3,11 @@
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import nan
 from typing import Any
 
+from .judges.standing import Standing
 from .outcome import Outcome, Status, TrialResult
 from .statistics.estimates import Estimate, mean_interval
 from .statistics.trials import UNIT, Trials
@@ -16,6 +17,7 @@ __all__ = (
     "SuiteReport",
     "Tally",
     "Totals",
+    "added",
     "estimate_of",
     "summarise",
     "trials_by_check",
@@ -42,6 +44,8 @@ class CheckSummary:
         unscored: Trials of which it could not say; not in the mean.
         errors: Crashed trials; in the mean, as 0.
         threshold: What the mean must reach.
+        judge: Who judged, where somebody did.
+        advisory: Why the check fails nothing, whatever it says: its judge has not earned that yet.
     """
 
     check: str
@@ -54,11 +58,13 @@ class CheckSummary:
     unscored: int
     errors: int
     threshold: float
+    judge: str = ""
+    advisory: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether the threshold is met; a check that could say nothing fails nothing."""
-        return self.mean is None or self.mean >= self.threshold
+        """Whether the threshold is met; what says nothing, or only advises, fails nothing."""
+        return bool(self.advisory) or self.mean is None or self.mean >= self.threshold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +75,10 @@ class Totals:
         replayed: Trials of which every model response came from a recording.
         errors: Trials whose task crashed.
         provider_errors: Of these, those that a provider failed.
+        cached_tokens: Of `input_tokens`, those that providers had in their caches.
         cost: US dollars; None where the price of a request is unknown.
         judge_requests: Requests of judges, which are in no other figure.
-        judge_cost: US dollars of those whose price is known.
+        judge_cost: US dollars of these; None where the price of a request is unknown.
     """
 
     cases: int = 0
@@ -82,9 +89,15 @@ class Totals:
     requests: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
     cost: float | None = 0.0
     judge_requests: int = 0
-    judge_cost: float = 0.0
+    judge_cost: float | None = 0.0
+
+    @property
+    def cache_hits(self) -> float:
+        """The share of input tokens that providers had in their caches."""
+        return self.cached_tokens / self.input_tokens if self.input_tokens else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +136,27 @@ class SuiteReport:
         seconds: float = 0.0,
         tally: "Tally | None" = None,
         dataset: str = "",
+        standing: Standing | None = None,
     ) -> "SuiteReport":
-        """Sum up results; `tally`, if given, has them already."""
+        """Sum up results.
+
+        Args:
+            results: All trials.
+            suite: The suite's name.
+            model: What answered, in words.
+            about: What the agent does.
+            thresholds: Check name to the mean it must reach.
+            seconds: Wall time.
+            tally: Has the results already, if given.
+            dataset: The dataset's hash.
+            standing: Which judges may gate; none by default.
+        """
         tally = tally or Tally(results)
         return cls(
             suite=suite,
             about=about,
             model=model,
-            checks=tuple(tally.summaries(thresholds or {})),
+            checks=tuple(tally.summaries(thresholds or {}, standing)),
             totals=tally.totals(),
             failures=tuple(tally.failures),
             results=results,
@@ -143,6 +169,16 @@ class SuiteReport:
     def ok(self) -> bool:
         """Whether every check meets its threshold."""
         return all(check.ok for check in self.checks)
+
+    @property
+    def judges(self) -> dict[str, str]:
+        """Who judged, by check; deterministic checks are not in it."""
+        return {check.check: check.judge for check in self.checks if check.judge}
+
+    @property
+    def advisory(self) -> dict[str, str]:
+        """Why a check gates nothing, by check; those that do are not in it."""
+        return {check.check: check.advisory for check in self.checks if check.advisory}
 
     def trials(self) -> dict[str, Trials]:
         """Return each check's values for statistics; cases are known by their content."""
@@ -169,7 +205,7 @@ class Tally:
         self._crashed = array("l")
         self._counts = Counter[str]()
         self._cost: float | None = 0.0
-        self._judge_cost = 0.0
+        self._judge_cost: float | None = 0.0
         for result in results:
             self.add(result)
 
@@ -198,12 +234,25 @@ class Tally:
             **counts,
         )
 
-    def summaries(self, thresholds: Mapping[str, float]) -> list[CheckSummary]:
-        """Return a summary per check; one that has a threshold and never spoke is not forgotten."""
+    def summaries(
+        self, thresholds: Mapping[str, float], standing: Standing | None = None
+    ) -> list[CheckSummary]:
+        """Return a summary per check; one that has a threshold and never spoke is not forgotten.
+
+        Where no threshold is named it is 1; for a judged check, 0.
+        """
         checks = [*dict.fromkeys([*self._spoke, *thresholds])]
         if not checks and self._crashed:
             checks = ["completed"]  # nothing ran at all: still a figure, and it is 0
-        return [self._summary(check, thresholds.get(check, 1.0)) for check in checks]
+        standing = standing or Standing()
+        found: list[CheckSummary] = []
+        for check in checks:
+            judge = self._columns[check].judge if check in self._columns else ""
+            threshold = thresholds.get(check, 0.0 if judge else 1.0)
+            summary = self._summary(check, threshold)
+            why = standing(judge) if judge else ""
+            found.append(replace(summary, judge=judge, advisory=why))
+        return found
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -254,11 +303,12 @@ class Tally:
         counts["requests"] += result.requests
         counts["input_tokens"] += result.input_tokens
         counts["output_tokens"] += result.output_tokens
-        counts["judge_requests"] += int(result.metrics.get("judge_requests", 0))
-        self._judge_cost += result.metrics.get("judge_cost", 0.0)
+        counts["cached_tokens"] += result.cached_tokens
+        if judged := int(result.metrics.get("judge_requests", 0)):
+            counts["judge_requests"] += judged
+            self._judge_cost = added(self._judge_cost, result.metrics.get("judge_cost"))
         if result.requests:
-            known = self._cost is not None and result.cost is not None
-            self._cost = (self._cost or 0.0) + (result.cost or 0.0) if known else None
+            self._cost = added(self._cost, result.cost)
 
     def _summary(self, check: str, threshold: float) -> CheckSummary:
         statuses = self._columns[check].statuses if check in self._columns else Counter[Status]()
@@ -284,6 +334,7 @@ _COUNTED = (
     "requests",
     "input_tokens",
     "output_tokens",
+    "cached_tokens",
     "judge_requests",
 )
 
@@ -296,12 +347,19 @@ class _Column:
         self.values = array("d")
         self.statuses = Counter[Status]()
         self.place = 0
+        self.judge = ""
 
     def add(self, case: int, place: int, outcome: Outcome) -> None:
         self.place = max(self.place, place)
         self.cases.append(case)
         self.values.append(nan if outcome.value is None else outcome.value)
         self.statuses[outcome.status] += 1
+        self.judge = outcome.judge or self.judge
+
+
+def added(cost: float | None, more: float | None) -> float | None:
+    """Return the sum of two costs; None where one of them is unknown."""
+    return None if cost is None or more is None else cost + more
 
 
 def summarise(

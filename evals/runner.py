@@ -1,7 +1,8 @@
 """Run one trial: the task, its checks, and what came of them. Who schedules it is in `engine`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -12,23 +13,20 @@ from pydantic_evals.evaluators import (
     EvaluationReason,
     Evaluator,
     EvaluatorContext,
-    EvaluatorOutput,
 )
 from pydantic_evals.otel import SpanTree, SpanTreeRecordingError
 
 # Not exported, but the one way to the span tree that span-based evaluators are written against.
 from pydantic_evals.otel._context_subtree import context_subtree
 
-from ..deps.errors import ConfigError, InputError, provider_fault
+from ..deps.errors import ConfigError, InputError, RunTimeout, provider_fault
 from .cases import Unit, group_of, tags_of
 from .env import TrialEnv
+from .judges.native import as_judged
 from .outcome import Failure, FailureKind, Outcome, TrialResult, Unscored
-from .suite import CaseMeta, Suite, Trial
+from .suite import TRIAL, CaseMeta, Suite, Trial
 
 __all__ = ("TRIAL", "run_trial", "schedule")
-
-TRIAL = "assay.trial"
-"""Where a check finds the trial it judges: `ctx.attributes[TRIAL]`."""
 
 _tracer = trace.get_tracer("assay")  # does nothing until a service or the CLI configures a provider
 
@@ -73,7 +71,7 @@ async def run_trial(
     Raises:
         ConfigError: a model name or key is wrong.
     """
-    trial = Trial(models=env.models)
+    trial = Trial(models=env.models, peers=env.peers, once=env.once)
     attributes: dict[str, str | int] = {
         "assay.suite": suite.name,
         "assay.case": unit.name,
@@ -84,11 +82,12 @@ async def run_trial(
         with context_subtree() as spans:
             output, failure, seconds = await _attempt(suite, unit, trial)
         seconds += env.latency
+        model_seconds = env.model_seconds  # now: what a judge takes is not the task's
         outcomes: tuple[Outcome, ...] = ()
         if failure is None:
             context = _context(unit, output, trial, seconds, spans, metrics)
             checks = (*suite.checks, *evaluators, *unit.case.evaluators)
-            outcomes = tuple([o for check in checks for o in await _check(check, context)])
+            outcomes = await _checked(checks, context, suite, trial)
         else:
             span.set_status(StatusCode.ERROR, failure.type)
         trace_id = span.get_span_context().trace_id
@@ -108,6 +107,8 @@ async def run_trial(
         requests=usage.requests,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
+        cached_tokens=usage.cache_read_tokens,
+        model_seconds=model_seconds,
         cost=None if usage.cost is None else float(usage.cost),
         trace_id=f"{trace_id:032x}" if trace_id else None,
         metrics=metrics,
@@ -143,7 +144,7 @@ def _whose(error: BaseException) -> FailureKind:
         return "provider"
     if isinstance(error, InputError):
         return "input"
-    return "model" if isinstance(error, AgentRunError) else "bug"
+    return "model" if isinstance(error, (AgentRunError, RunTimeout)) else "bug"
 
 
 def _context(
@@ -171,11 +172,33 @@ def _context(
     return context
 
 
-async def _check(check: AnyEvaluator, context: AnyContext) -> list[Outcome]:
+async def _checked(
+    checks: Iterable[AnyEvaluator], context: AnyContext, suite: Suite[Any, Any], trial: Trial
+) -> tuple[Outcome, ...]:
+    """Run checks, those without a judge first: what fails a hard one need not be judged."""
+    judged = [(check, as_judged(check)) for check in checks]
+    found: list[Outcome] = []
+    for check, judge in judged:
+        if judge is None:
+            found += await _check(check, context, (check.get_default_evaluation_name(),))
+    failed = ", ".join(o.check for o in found if o.check in suite.hard and o.status == "fail")
+    for _, judge in judged:
+        if judge is None:
+            continue
+        if failed and not judge.after_failure:
+            why = f"not judged: it failed {failed}"
+            outcomes = [Outcome(name, "unscored", None, why) for name in judge.names]
+        else:
+            outcomes = await _check(judge, context, judge.names)
+        who = str(judge.identity(trial.models))
+        found += [replace(outcome, judge=who) for outcome in outcomes]
+    return tuple(found)
+
+
+async def _check(check: AnyEvaluator, context: AnyContext, names: Sequence[str]) -> list[Outcome]:
     """Run one check, in a span of its own that says what it found."""
-    name = check.get_default_evaluation_name()
-    with _tracer.start_as_current_span(f"check {name}") as span:
-        outcomes = await _outcomes(check, name, context)
+    with _tracer.start_as_current_span(f"check {check.get_default_evaluation_name()}") as span:
+        outcomes = await _outcomes(check, names, context)
         if span.is_recording():
             for outcome in outcomes:
                 said = outcome.status if outcome.value is None else outcome.value
@@ -183,29 +206,36 @@ async def _check(check: AnyEvaluator, context: AnyContext) -> list[Outcome]:
     return outcomes
 
 
-async def _outcomes(check: AnyEvaluator, name: str, context: AnyContext) -> list[Outcome]:
-    """Return what a check says. One that cannot, or is itself broken, leaves it unscored."""
+async def _outcomes(
+    check: AnyEvaluator, names: Sequence[str], context: AnyContext
+) -> list[Outcome]:
+    """Return what a check says. One that cannot, or is itself broken, leaves it unscored.
+
+    Args:
+        check: The check.
+        names: What its results are called when it says nothing.
+        context: What it sees.
+    """
     try:
         found = await check.evaluate_async(context)
     except ConfigError:
         raise  # a judge's name or key is wrong: say it once
     except Unscored as e:
-        return [Outcome(name, "unscored", None, str(e))]
+        why = str(e)
     except SpanTreeRecordingError:
-        return [Outcome(name, "unscored", None, NO_SPANS)]
+        why = NO_SPANS
     except Exception as e:  # the check's failure, not the task's: shown, and counted as unscored
-        return [Outcome(name, "unscored", None, f"the check crashed: {type(e).__name__}: {e}")]
-    return [_outcome(key, value) for key, value in _named(found, name).items()]
+        why = f"the check crashed: {type(e).__name__}: {e}"
+    else:
+        named = found if isinstance(found, Mapping) else {names[0]: found}
+        return [_outcome(name, value) for name, value in named.items()]
+    return [Outcome(name, "unscored", None, why) for name in names]
 
 
 NO_SPANS = (
     "it reads spans, and nothing records them; run with --trace, or call "
     "logfire.configure(send_to_logfire=False) first"
 )
-
-
-def _named(found: EvaluatorOutput, name: str) -> Mapping[str, Any]:
-    return found if isinstance(found, Mapping) else {name: found}
 
 
 def _outcome(name: str, found: EvaluationReason | bool | float | str) -> Outcome:

@@ -10,6 +10,7 @@ from typing import Any, overload
 from ..deps.errors import ConfigError
 from ..deps.models import Models
 from .identity import commit, package_versions
+from .judges.standing import FLOOR, Standing
 from .outcome import TrialResult
 from .report import SuiteReport, Tally
 from .statistics.comparison import Comparison
@@ -74,6 +75,7 @@ def begin(
             "thresholds": dict(suite.thresholds),
             "where": places.get(suite.name),
             "model": suite.answers(models),
+            "judge_floor": suite.judge_floor,
         }
         for suite in suites
     }
@@ -217,4 +219,5 @@ def report_of(
         seconds=trials_took if wall is None else wall,
         tally=tally,
         dataset=run.identity.get("datasets", {}).get(suite, ""),
+        standing=Standing(store.people, shown.get("judge_floor", FLOOR)),
     )

@@ -7,7 +7,8 @@ No model is called.
 import csv
 import gzip
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from inspect import isfunction
@@ -18,12 +19,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from ..deps.errors import BadDataset, InputError
 from ..deps.models import Models
-from .cases import Cases
+from .cases import AnyCase, Cases
 from .checks import MaxRequests, MaxSeconds
 from .env import TrialEnv
+from .judges.native import as_judged
 from .outcome import TrialResult
 from .report import trials_by_check
-from .runner import run_trial
+from .runner import AnyEvaluator, run_trial
 from .statistics.estimates import (
     Estimate,
     FlakyCase,
@@ -154,14 +156,15 @@ async def score_outputs(
 
     Rows are matched to the suite's cases by name. An output is read as the type that the suite's
     task returns, from JSON where it is text; one that does not fit that type is a failed trial,
-    0 for every check. Checks of time and requests are left out: nothing of those was recorded.
+    0 for every check. Left out are checks of time and requests, for nothing of those was recorded,
+    and judged ones, for no model is called.
 
     Raises:
         BadDataset: the file or the suite's cases cannot be read, or a case is not the suite's.
     """
     known = Cases.of(suite)
     units = {unit.name: unit for unit in known.units(1)}
-    checks = tuple(c for c in suite.checks if not isinstance(c, (MaxRequests, MaxSeconds)))
+    suite = replace(suite, checks=_recorded(suite.checks))
     read = _reader(suite)
     results: list[TrialResult] = []
     for line, row, name, number in _trials_of(path, columns):
@@ -176,13 +179,26 @@ async def score_outputs(
         async def recorded(inputs: Any, trial: Trial, output: Any = output) -> Any:
             return read(output)
 
-        replayed = replace(suite, task=recorded, checks=checks)
-        unit = replace(units[name], trial=number)
-        result = await run_trial(replayed, unit, TrialEnv(models=Models()), known.evaluators)
+        replayed = replace(suite, task=recorded)
+        unit = replace(units[name], case=_unjudged(units[name].case), trial=number)
+        env = TrialEnv(models=Models())
+        result = await run_trial(replayed, unit, env, _recorded(known.evaluators))
         if columns.group is not None:
             result = replace(result, group=_name(path, line, row, columns.group))
         results.append(result)
     return {check: score(trials) for check, trials in trials_by_check(results).items()}
+
+
+def _recorded(checks: Iterable[AnyEvaluator]) -> tuple[AnyEvaluator, ...]:
+    """Return the checks that a recorded output is enough for."""
+    kinds = (MaxRequests, MaxSeconds)
+    return tuple(c for c in checks if not isinstance(c, kinds) and as_judged(c) is None)
+
+
+def _unjudged(case: AnyCase) -> AnyCase:
+    found = copy(case)
+    found.evaluators = list(_recorded(case.evaluators))
+    return found
 
 
 def _notes(trials: Trials, bounded: bool) -> Iterator[str]:

@@ -21,13 +21,15 @@ class CheckValues(BaseModel):
 
     values: dict[str, tuple[float, ...]]
     groups: dict[str, str] = {}
+    judge: str = ""
 
     @classmethod
-    def of(cls, trials: Trials) -> "CheckValues":
+    def of(cls, trials: Trials, judge: str = "") -> "CheckValues":
         """Keep a check's values, sorted by case so that a diff shows what changed."""
         groups = dict(zip(trials.cases, trials.groups or (), strict=False))
         values = dict(zip(trials.cases, trials.values, strict=True))
-        return cls(values=dict(sorted(values.items())), groups=dict(sorted(groups.items())))
+        values, groups = dict(sorted(values.items())), dict(sorted(groups.items()))
+        return cls(values=values, groups=groups, judge=judge)
 
     def trials(self) -> Trials:
         """Return the values for statistics."""
@@ -53,7 +55,7 @@ class Scorecard(BaseModel):
 
     @classmethod
     def of(cls, report: SuiteReport, *, run: str, accepted: datetime) -> "Scorecard":
-        """Accept what a run came to.
+        """Accept what a run came to, without the checks that only advise.
 
         Args:
             report: One of its suites.
@@ -66,7 +68,11 @@ class Scorecard(BaseModel):
             run=run,
             accepted=accepted,
             dataset=report.dataset,
-            checks={check: CheckValues.of(found) for check, found in report.trials().items()},
+            checks={
+                check: CheckValues.of(found, report.judges.get(check, ""))
+                for check, found in report.trials().items()
+                if check not in report.advisory
+            },
         )
 
     @classmethod
@@ -90,9 +96,21 @@ class Scorecard(BaseModel):
             ConfigError: the file cannot be written.
         """
         try:
-            path.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+            path.write_text(
+                self.model_dump_json(indent=1, exclude_defaults=True) + "\n", encoding="utf-8"
+            )
         except OSError as e:
             raise ConfigError(f"cannot write the scorecard {str(path)!r}: {e}") from e
+
+    @property
+    def judges(self) -> dict[str, str]:
+        """Who judged, by check; deterministic checks are not in it."""
+        return {check: found.judge for check, found in self.checks.items() if found.judge}
+
+    @property
+    def advisory(self) -> dict[str, str]:
+        """What only advises is in no scorecard."""
+        return {}
 
     def trials(self) -> dict[str, Trials]:
         """Return each check's values for statistics."""

@@ -19,10 +19,24 @@ from pydantic_evals.evaluators import Evaluator
 from ..deps.errors import ConfigError
 from ..deps.models import BASELINE, NOT_AN_LLM, Models, model_name
 
-__all__ = ("DATASETS", "CaseMeta", "Plain", "Suite", "Task", "Trial", "plain", "task_of")
+__all__ = (
+    "DATASETS",
+    "TRIAL",
+    "CaseMeta",
+    "Peers",
+    "Plain",
+    "Suite",
+    "Task",
+    "Trial",
+    "plain",
+    "task_of",
+)
 
 DATASETS = Path(__file__).parents[1] / "datasets"
 """Our own datasets, one folder an agent: the same path in a checkout and in a wheel."""
+
+TRIAL = "assay.trial"
+"""Where a check finds the trial it judges: `ctx.attributes[TRIAL]`."""
 
 InputsT = TypeVar("InputsT")
 OutputT = TypeVar("OutputT")
@@ -39,16 +53,34 @@ Plain = Annotated[dict[str, Any], BeforeValidator(to_jsonable_python)]
 """Expected values by name, as JSON has them: a date that YAML reads as one is its text again."""
 
 
+class Peers(Protocol):
+    """Knows what another model, or another run, made of the case that a trial is of."""
+
+    async def output(self, against: str, usage: RunUsage) -> Any:
+        """Return the output; `against` is a stored run's id, or a model's name.
+
+        What a model takes to make it is added up in `usage`.
+
+        Raises:
+            Unscored: there is none, with the reason.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """What a task is given for one execution of one case.
 
     Put `models` and `usage` into the task's deps: that is how the run's `--model`, budgets and
-    replay reach the agent, and how its requests and cost reach the report.
+    replay reach the agent, and how its requests and cost reach the report. `peers` is for checks
+    that compare the output with another one's; `once` is what a judge's models are wrapped in, so
+    that it is not asked again what it has said of another trial.
     """
 
     models: Models = field(default_factory=Models)
     usage: RunUsage = field(default_factory=RunUsage)
+    peers: Peers | None = None
+    once: Callable[[Model], Model] | None = None
 
 
 Task = Callable[[InputsT, Trial], Awaitable[OutputT]]
@@ -73,6 +105,10 @@ class Suite(Generic[InputsT, OutputT]):
             named. Judged and unscored checks never fail a run.
         baseline: The non-LLM solver of the same cases, for the lift over it. Where the model name
             `baseline` makes one of `task`, give `task` again.
+        hard: Checks without which the rest is not worth a judge: an output that fails one is not
+            sent to any, unless a judged check asks for it.
+        judge_floor: The least that the lower end of a judge's kappa must be for its checks to
+            gate; below, they are advisory.
     """
 
     name: str
@@ -84,6 +120,8 @@ class Suite(Generic[InputsT, OutputT]):
     checks: Sequence[Evaluator[Any, Any, Any]] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict[str, float])
     baseline: Task[InputsT, Any] | None = None
+    hard: Sequence[str] = ()
+    judge_floor: float = 0.6
 
     def __post_init__(self) -> None:
         if (self.data is None) == (self.path is None or self.types is None):

@@ -26,6 +26,16 @@ class Measured(Protocol):
     @property
     def dataset(self) -> str: ...
 
+    @property
+    def judges(self) -> Mapping[str, str]:
+        """Who judged, by check; deterministic checks are not in it."""
+        ...
+
+    @property
+    def advisory(self) -> Mapping[str, str]:
+        """Why a check gates nothing, by check; those that do are not in it."""
+        ...
+
     def trials(self) -> Mapping[str, Trials]:
         """Return each check's values; cases are known by their content."""
         ...
@@ -64,11 +74,27 @@ def compare(
         margin: How much worse a mean may be and still be no worse, in [0, 1].
     """
     before, after = reference.trials(), report.trials()
-    return correct_for_many(
-        compare_values(before[check], after[check], margin=margin, name=check)
-        for check in before
-        if check in after
-    )
+    common = [check for check in before if check in after]
+    judges = reference.judges, report.judges
+    alike = [check for check in common if judges[0].get(check, "") == judges[1].get(check, "")]
+    found: dict[str, Comparison] = {}
+    # What only advises is corrected apart: it must not blunt what gates.
+    for advises in (False, True):
+        several = correct_for_many(
+            compare_values(before[check], after[check], margin=margin, name=check)
+            for check in alike
+            if (check in report.advisory) == advises
+        )
+        found |= {one.name: one for one in several}
+    return tuple(found.get(check) or _judged_apart(check, margin, judges) for check in common)
+
+
+def _judged_apart(
+    check: str, margin: float, judges: tuple[Mapping[str, str], Mapping[str, str]]
+) -> Comparison:
+    before, after = (found.get(check) or "no judge" for found in judges)
+    why = f"{check}: cannot say, because {before} judged it before, and {after} now"
+    return Comparison(name=check, better="higher", margin=margin, why=why)
 
 
 def gate(
@@ -82,7 +108,7 @@ def gate(
 
     A run that is the same as its reference, trial by trial, passes however few cases it has. One
     that says nothing of a check that its reference has does not pass: accept it, if the check was
-    taken away on purpose.
+    taken away on purpose. What only advises decides nothing.
 
     Args:
         reference: What was accepted.
@@ -96,13 +122,15 @@ def gate(
     failed = [
         one.name
         for one in comparisons
-        if one.verdict in bad and not _same(before[one.name], after[one.name])
+        if one.verdict in bad
+        and one.name not in report.advisory
+        and not _same(before[one.name], after[one.name])
     ]
     return Gate(
         suite=report.suite,
         comparisons=comparisons,
         failed=tuple(failed),
-        missing=tuple(_missing(before, after)),
+        missing=tuple(c for c in _missing(before, after) if c not in reference.advisory),
         same_dataset=not reference.dataset or reference.dataset == report.dataset,
     )
 

@@ -1,4 +1,4 @@
-"""Rubric: a judge's word as an evaluator, and no word where there is no judge."""
+"""Rubric: a judge's word as an evaluator, the baseline judge's where there is no other."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +17,9 @@ from pydantic_evals.otel import SpanTreeRecordingError
 
 from assay.deps import BASELINE, ConfigError, Models, ProviderError, unfence
 from assay.evals.engine import evaluate
+from assay.evals.judges.rubric import Rubric
 from assay.evals.outcome import Outcome, Unscored
-from assay.evals.rubric import Rubric
-from assay.evals.runner import TRIAL
-from assay.evals.suite import Suite, Trial
+from assay.evals.suite import TRIAL, Suite, Trial
 
 POLITE = {"id": "polite", "text": "The reply is polite."}
 
@@ -89,12 +88,14 @@ class Reply(BaseModel):
 @pytest.mark.parametrize(
     ("output", "seen"),
     [
-        ("Schöne Grüße", '"Schöne Grüße"'),
+        ("Schöne Grüße", "Schöne Grüße"),
         (Reply(text="Hi"), '{\n  "text": "Hi",\n  "to": null\n}'),
         (None, "null"),
     ],
 )
-async def test_the_judge_sees_output_and_inputs_as_json(output: object, seen: str) -> None:
+async def test_the_judge_sees_texts_as_they_are_and_all_else_as_json(
+    output: object, seen: str
+) -> None:
     judge = Judge({"polite": "pass"})
     await Rubric([POLITE]).evaluate(context(output, judge.models()))
     assert unfence("candidate", judge.prompts[0]) == seen
@@ -129,9 +130,15 @@ def _priced(judge: Judge) -> FunctionModel:
 @pytest.mark.parametrize(
     "models", [None, Models(), Models(default="test", roles={"judge": BASELINE})]
 )
-async def test_without_an_llm_nothing_is_scored(models: Models | None) -> None:
-    with pytest.raises(Unscored, match="no LLM is configured as judge"):
-        await Rubric([POLITE]).evaluate(context("Hello", models))
+async def test_without_an_llm_the_baseline_judge_decides(models: Models | None) -> None:
+    rubric, ctx = Rubric([POLITE]), context("Hello", models)
+    found = await rubric.evaluate(ctx)
+    assert isinstance(found, dict)
+    reason = found["rubric/polite"]
+    assert isinstance(reason, EvaluationReason)
+    assert (reason.reason or "").startswith("Baseline judge, by counting")
+    assert str(rubric.identity(models or Models())).startswith("rubric@baseline judge#")
+    assert (ctx.metrics["judge_requests"], ctx.metrics["judge_cost"]) == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -214,14 +221,14 @@ async def reply(question: str) -> str:
     return f"You asked: {question}"
 
 
-async def test_in_plain_pydantic_evals_without_an_llm_it_says_so() -> None:
+async def test_in_plain_pydantic_evals_the_baseline_judge_says_what_it_is() -> None:
     dataset = Dataset[str, str, Any](
         name="replies", cases=[Case(name="c", inputs="x")], evaluators=[Rubric([POLITE])]
     )
     report = await dataset.evaluate(reply, progress=False)
-    assert report.cases[0].assertions == {}
-    [failure] = report.cases[0].evaluator_failures
-    assert failure.error_message.startswith("Unscored: no LLM is configured as judge")
+    [found] = report.cases[0].assertions.values()
+    assert (found.name, report.cases[0].evaluator_failures) == ("rubric/polite", [])
+    assert (found.reason or "").startswith("Baseline judge, by counting")
 
 
 CASES = "cases:\n- {name: c, inputs: x}\n"
@@ -255,7 +262,12 @@ async def test_in_a_suite_a_judge_decides_what_it_can(tmp_path: Path) -> None:
     assert "short!" in outcomes[1].reason
 
 
-async def test_in_a_suite_without_an_llm_it_is_unscored(tmp_path: Path) -> None:
-    [outcome] = await _outcomes(suite(tmp_path), Models())
-    assert (outcome.check, outcome.status, outcome.value) == ("rubric", "unscored", None)
-    assert "no LLM" in outcome.reason
+async def test_in_a_suite_without_an_llm_it_is_the_baseline_judges_and_only_advises(
+    tmp_path: Path,
+) -> None:
+    report = await evaluate(suite(tmp_path))
+    assert [check.check for check in report.checks] == ["rubric/polite", "rubric/short"]
+    assert report.ok
+    for check in report.checks:
+        assert check.judge.startswith("rubric@baseline judge#")
+        assert check.advisory.startswith("'baseline judge' was never compared with people")

@@ -38,6 +38,16 @@ ALTER TABLE trial ADD COLUMN messages TEXT;
 ALTER TABLE trial ADD COLUMN case_group TEXT;
 """
 
+VERSION_4 = f"""
+{VERSION_3}
+UPDATE schema_version SET version = 4;
+ALTER TABLE trial ADD COLUMN position INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE trial ADD COLUMN metrics TEXT;
+CREATE INDEX trial_position ON trial (run, suite, position);
+CREATE TABLE case_content (key VARCHAR(64) NOT NULL PRIMARY KEY, inputs TEXT NOT NULL,
+  expected TEXT);
+"""
+
 COLUMNS = """
 SELECT tables.name, columns.name, columns.type, columns."notnull", columns.dflt_value, columns.pk
 FROM pragma_table_list AS tables, pragma_table_info(tables.name) AS columns
@@ -55,7 +65,7 @@ def layout(path: Path) -> list[list[tuple[object, ...]]]:
         return [sorted(raw.execute(query), key=repr) for query in (COLUMNS, INDEXES)]
 
 
-@pytest.mark.parametrize("script", [VERSION_1, VERSION_3], ids=["1", "3"])
+@pytest.mark.parametrize("script", [VERSION_1, VERSION_3, VERSION_4], ids=["1", "3", "4"])
 def test_an_older_store_is_brought_up_to_date(tmp_path: Path, script: str) -> None:
     old, fresh = tmp_path / "old.db", tmp_path / "fresh.db"
     with closing(sqlite3.connect(old)) as raw:
@@ -67,12 +77,16 @@ def test_an_older_store_is_brought_up_to_date(tmp_path: Path, script: str) -> No
         model="m",
         position=1,
         metrics={"judge_requests": 2},
+        input_tokens=10,
+        cached_tokens=8,
+        model_seconds=0.25,
         messages=[{"kind": "request"}],
     )
     with closing(RunStore(old)) as store:
         (kept,) = (record.result for record in store.results("20250101-old"))
         assert (kept.output, kept.messages) == ("kept", None)
         assert (kept.position, kept.metrics) == (0, {})
+        assert (kept.cached_tokens, kept.model_seconds) == (0, None)
         assert list(store.contents("20250101-old", "s")) == []
         new = Record(suite="s", result=result, content=Content(inputs="asked"))
         store.add("20250101-old", [new])

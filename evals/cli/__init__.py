@@ -6,6 +6,18 @@ from typing import Annotated, Literal
 
 import typer
 
+from .judge_words import judge_app
+from .label_words import label
+from .options import (
+    JsonFileOption,
+    MarginOption,
+    ModelOption,
+    ReplayOption,
+    StoreOption,
+    TraceOption,
+)
+from .route_words import route
+
 __all__ = ("app", "main")
 
 app = typer.Typer(
@@ -19,33 +31,10 @@ app = typer.Typer(
     epilog="Exit codes: 0 pass, 1 a threshold was missed or there is no answer, "
     "2 wrong usage or configuration, 3 a provider failed, 4 a budget ended the run. "
     "Settings: ASSAY_MODEL, ASSAY_SMALL_MODEL, ASSAY_JUDGE_MODEL, ASSAY_BASE_URL, ASSAY_API_KEY, "
-    "ASSAY_STORE, "
-    "from the environment or .env.",
+    "ASSAY_STORE, from the environment or .env.",
 )
 
-ModelOption = Annotated[
-    str | None,
-    typer.Option("--model", "-m", help="baseline, openai:gpt-5, ... (default: ASSAY_MODEL)"),
-]
-TraceOption = Annotated[
-    str | None,
-    typer.Option(
-        "--trace",
-        help="console, logfire, or a file for one JSON line per span; "
-        "nothing leaves the machine without a Logfire token",
-    ),
-]
-
-StoreOption = Annotated[
-    str,
-    typer.Option(
-        "--store", envvar="ASSAY_STORE", help="where runs are kept: a file, or a PostgreSQL URL"
-    ),
-]
-
-MarginOption = Annotated[
-    float, typer.Option("--margin", min=0, max=1, help="how much worse a mean may be: no worse")
-]
+app.add_typer(judge_app, name="judge")
 
 
 @app.callback()
@@ -127,23 +116,25 @@ def eval_(
     trace: TraceOption = None,
     trials: Annotated[int, typer.Option("--trials", min=1, help="executions per case")] = 1,
     max_concurrency: Annotated[
-        int, typer.Option("--max-concurrency", min=1, help="trials under way at once")
-    ] = 10,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="write everything to a file; - for stdout")
+        int | None,
+        typer.Option(
+            "--max-concurrency",
+            min=1,
+            help="trials under way at once (default: 10; with --batch, all)",
+        ),
     ] = None,
+    batch: Annotated[
+        bool,
+        typer.Option(
+            "--batch", help="ask in the provider's batches: for hours, at about half the price"
+        ),
+    ] = False,
+    json: JsonFileOption = None,
     resume: Annotated[
         str | None,
         typer.Option("--resume", metavar="RUN", help="go on with a run: only what is missing"),
     ] = None,
-    replay: Annotated[
-        Literal["auto", "only", "off", "refresh"],
-        typer.Option(
-            "--replay",
-            help="auto: answer from recordings and record the rest; only: from recordings alone; "
-            "refresh: record anew",
-        ),
-    ] = "off",
+    replay: ReplayOption = "off",
     against: Annotated[
         str | None,
         typer.Option(
@@ -198,7 +189,7 @@ def eval_(
     budget = Budget(usd=max_usd, tokens=max_tokens, requests=max_requests, seconds=max_seconds)
     conditions = Conditions(
         trials=max(trials, 2) if aa else trials,
-        max_concurrency=max_concurrency,
+        max_concurrency=max_concurrency or 10,
         replay=replay,
         against=against,
         gate=gate,
@@ -208,7 +199,15 @@ def eval_(
         aa=aa,
         budget=budget,
     )
-    options = EvalOptions(model=model, trace=trace, json=json, store=store, resume=resume)
+    options = EvalOptions(
+        model=model,
+        trace=trace,
+        json=json,
+        store=store,
+        resume=resume,
+        batch=batch,
+        under_way=max_concurrency,
+    )
     evaluate_agents(names or [], conditions, options)
 
 
@@ -321,9 +320,7 @@ def score(
     suite: Annotated[
         str | None, typer.Option("--suite", help="whose checks judge the outputs")
     ] = None,
-    json: Annotated[
-        Path | None, typer.Option("--json", help="write the figures to a file; - for stdout")
-    ] = None,
+    json: JsonFileOption = None,
 ) -> None:
     """Score results that exist already; no model is called."""
     from .score import score_file
@@ -338,6 +335,11 @@ def score(
         suite=suite,
         json=json,
     )
+
+
+app.command()(route)
+
+app.command()(label)
 
 
 @app.command()

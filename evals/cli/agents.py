@@ -45,7 +45,9 @@ async def _scored(models: Models) -> dict[str, SuiteReport]:
 
 def _row(name: str, report: SuiteReport | None) -> dict[str, str | int]:
     suite = load(name)
-    main = report.checks[0] if report and report.checks else None
+    checks = {check.check: check for check in report.checks} if report else {}
+    named = (checks[check] for check in (*suite.thresholds, *checks) if check in checks)
+    main = next(named, None)
     score = "not run" if report is None else "unscored"
     if main is not None and main.mean is not None:
         score = f"{main.mean:.3f} {main.check}"

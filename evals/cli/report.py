@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...deps.errors import ConfigError
 from ..differences import Difference, differences
+from ..judges.corrections import corrections, said_of
 from ..reports.html import render
 from ..reports.junit import junit
 from ..reports.markdown import markdown_summary
@@ -92,6 +93,7 @@ def _text(
         run=_info(run, found),
         title=f"Run {run.id}",
         trace_url=trace_url,
+        corrected=_corrected(store, run),
     )
     return render(page)
 
@@ -107,6 +109,15 @@ def _reference(
     said = {one.suite: against(one, label, lift=lift) for one in found}
     # Without a suite in common there is no label to be had from them.
     return replace(Reference.of(said, reports), label=label)
+
+
+def _corrected(store: RunStore, run: Run) -> dict[tuple[str, str], str]:
+    """Return by suite and check what people's labels make of a judge's mean."""
+    return {
+        (suite, check): said_of(one)
+        for suite in run.suites
+        for check, one in corrections(store, run, suite).items()
+    }
 
 
 def _cases(store: RunStore, run: Run, suite: str) -> Iterator[tuple[CaseKey, Case]]:

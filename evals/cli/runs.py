@@ -12,6 +12,7 @@ from rich.table import Table
 from ...deps.base import utc_now
 from ...deps.errors import ConfigError
 from ..differences import Difference, differences
+from ..judges.corrections import Corrections, corrected_differences, corrections, said_of
 from ..report import SuiteReport
 from ..runs import report_of, where_of
 from ..scorecard import Scorecard, path_of
@@ -74,7 +75,9 @@ def show_run(url: str, name: str, json: bool) -> None:
     run = store.run(name)
     reports = [report_of(store, run, suite) for suite in run.suites]
     if json:
-        _print_json({"run": run, "reports": [report.as_json() for report in reports]})
+        corrected = {suite: corrections(store, run, suite) for suite in run.suites}
+        shown = [report.as_json() for report in reports]
+        _print_json({"run": run, "reports": shown, "corrected": corrected})
         return
     baseline = baseline_of(store, run)
     lifts = differences(store, baseline, run) if baseline else []
@@ -82,6 +85,7 @@ def show_run(url: str, name: str, json: bool) -> None:
     console = out()
     for report in reports:
         console.print(suite_table(report, lift.get(report.suite)))
+        _print_corrected(console, corrections(store, run, report.suite))
         _print_failed(console, report)
     console.print(total_table(reports))
     begun = f"begun {run.created:%Y-%m-%d %H:%M} UTC"
@@ -93,14 +97,17 @@ def diff_runs(url: str, a: str, b: str, margin: float, json: bool) -> None:
     store = RunStore(url)
     left, right = store.run(a), store.run(b)
     found = differences(store, left, right, margin=margin)
+    corrected = {one.suite: corrected_differences(store, left, right, one.suite) for one in found}
     if json:
-        _print_json({"a": left, "b": right, "suites": {one.suite: one for one in found}})
+        shown = {one.suite: one for one in found}
+        _print_json({"a": left, "b": right, "suites": shown, "corrected": corrected})
         return
     console = out()
     said = f"{left.id} ({left.model})  ->  {right.id} ({right.model})"
     console.print(said, markup=False, soft_wrap=True)
     for one in found:
         print_comparisons(console, one.suite, one.comparisons, one.resources)
+        _print_corrected(console, corrected[one.suite], signed=True)
         for note in one.notes:
             console.print(f"  {note}", markup=False, soft_wrap=True)
     if not found:
@@ -158,11 +165,19 @@ def against(found: Difference, label: str, *, lift: bool = False) -> Against:
     return Against(label=label, comparisons=found.comparisons, resources=found.resources, lift=lift)
 
 
+def _print_corrected(console: Console, found: Corrections, *, signed: bool = False) -> None:
+    """Print what people's labels make of the judged checks; of a comparison, with signs."""
+    for check, one in found.items():
+        said = f"  {check}: {said_of(one, signed=signed)}"
+        console.print(said, markup=False, soft_wrap=True)
+
+
 def _print_failed(console: Console, report: SuiteReport) -> None:
     """Print the first trials that failed a check; crashed ones stand under the table."""
-    failed = (result for result in report.results if not result.ok and not result.failure)
-    for result in islice(failed, MAX_FAILED):
-        why = "; ".join(f"{o.check}: {o.reason}" for o in result.outcomes if o.status == "fail")
+    each = ((result, result.failed(report.advisory)) for result in report.results)
+    failed = ((result, found) for result, found in each if found and not result.failure)
+    for result, found in islice(failed, MAX_FAILED):
+        why = "; ".join(f"{one.check}: {one.reason}" for one in found)
         console.print(f"  {result.case} #{result.trial}: {why}", markup=False, soft_wrap=True)
     if more := sum(1 for _ in failed):
         console.print(f"  and {more} more; --json has them")

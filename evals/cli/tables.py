@@ -166,12 +166,13 @@ def _titled(report: SuiteReport, caption: Iterable[str]) -> Table:
 
 
 def _caption(report: SuiteReport) -> Iterator[str]:
-    """Yield what the run took, and the first crashed trials."""
+    """Yield what the run took, the first crashed trials, and why checks are advisory."""
     totals = report.totals
     replayed = f"{totals.replayed} replayed, " if totals.replayed else ""
+    hits = f"{totals.cache_hits:.0%} cache hits, " if totals.cached_tokens else ""
     yield (
         f"model: {report.model}; {totals.cases} cases, {totals.trials} trials, {replayed}"
-        f"{totals.requests} requests, {_cost(totals.cost)}, {report.seconds:.1f} s"
+        f"{totals.requests} requests, {hits}{_cost(totals.cost)}, {report.seconds:.1f} s"
     )
     for result in report.failures[:MAX_SHOWN]:
         if result.failure is not None:
@@ -180,6 +181,9 @@ def _caption(report: SuiteReport) -> Iterator[str]:
     more = totals.errors - min(MAX_SHOWN, len(report.failures))
     if more > 0:
         yield f"and {more} more"
+    for why in dict.fromkeys(report.advisory.values()):
+        checks = ", ".join(check for check, its in report.advisory.items() if its == why)
+        yield f"advisory: {checks}: {why}"
 
 
 def _unscored(checks: Iterable[CheckSummary]) -> Iterator[str]:
@@ -195,6 +199,8 @@ def _mean(check: CheckSummary) -> tuple[str, str]:
 def _outcome(check: CheckSummary) -> str:
     if check.mean is None:
         return "[yellow]unscored[/]"
+    if check.advisory:
+        return "[yellow]advisory[/]"
     return "[green]ok[/]" if check.ok else "[red]below[/]"
 
 
@@ -283,8 +289,8 @@ def _aside(report: SuiteReport) -> Iterator[str]:
     if totals.replayed:
         share = f"{totals.replayed} of {totals.trials} trials were replayed"
         yield f"{report.suite}: {share}, at no cost"
-    if totals.judge_requests:  # an unpriced judge notes no cost at all
-        cost = _cost(totals.judge_cost or None)
+    if totals.judge_requests:
+        cost = _cost(totals.judge_cost)
         yield f"{report.suite}: judges took {totals.judge_requests} requests, {cost}"
 
 

@@ -1,13 +1,13 @@
 """Every case as data for the browser, gathered while results are read, once."""
 
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any, TypeAlias
 
-from ..outcome import Failure, TrialResult
-from ..report import SuiteReport
+from ..outcome import Failure, Outcome, TrialResult
+from ..report import SuiteReport, added
 from .plain import plain_data
 
 __all__ = ("Case", "CaseKey", "Conversations", "Row", "Spent", "references", "rows_of")
@@ -34,21 +34,22 @@ class Spent:
         seconds: Of each trial.
         costs: US dollars of each trial whose price is known.
         judge_requests: Requests of judges.
-        judge_cost: US dollars of those whose price is known.
+        judge_cost: US dollars of these; None where the price of a request is unknown.
     """
 
     seconds: "array[float]" = field(default_factory=lambda: array("d"))
     costs: "array[float]" = field(default_factory=lambda: array("d"))
     judge_requests: int = 0
-    judge_cost: float = 0.0
+    judge_cost: float | None = 0.0
 
     def add(self, result: TrialResult) -> None:
         """Add one trial."""
         self.seconds.append(result.duration)
         if result.cost is not None:
             self.costs.append(result.cost)
-        self.judge_requests += int(result.metrics.get("judge_requests", 0))
-        self.judge_cost += result.metrics.get("judge_cost", 0.0)
+        if judged := int(result.metrics.get("judge_requests", 0)):
+            self.judge_requests += judged
+            self.judge_cost = added(self.judge_cost, result.metrics.get("judge_cost"))
 
 
 class Conversations:
@@ -63,20 +64,20 @@ class Conversations:
         self._room = most
         self._passed: list[tuple[int, dict[str, Any]]] = []
 
-    def add(self, trial: dict[str, Any], result: TrialResult) -> None:
-        """Put a trial's conversation into its data, if there is room."""
+    def add(self, trial: dict[str, Any], result: TrialResult, *, ok: bool) -> None:
+        """Put a trial's conversation into its data, if there is room; `ok`: whether it passed."""
         if result.messages is None:
             return
         messages = plain_data(result.messages)
         size = len(str(messages))
-        while not result.ok and size > self._room and self._passed:
+        while not ok and size > self._room and self._passed:
             self._drop()
         if size > self._room:
             self._leave_out(trial)
             return
         self._room -= size
         trial["messages"] = messages
-        if result.ok:
+        if ok:
             self._passed.append((size, trial))
 
     def _drop(self) -> None:
@@ -113,15 +114,15 @@ class Row:
     output: Any = None
     failure: Failure | None = None
 
-    def add(self, result: TrialResult) -> None:
-        """Add one trial's figures."""
+    def add(self, result: TrialResult, advisory: Container[str] = ()) -> None:
+        """Add one trial's figures; what only advises fails nothing, and is in no score."""
         self.output = self.output if self.seen else result.output
         self.seen += 1
-        self.status = min(self.status, _status(result), key=_GRAVITY.index)
+        self.status = min(self.status, _status(result, advisory), key=_GRAVITY.index)
         self.failure = self.failure or result.failure
         self.tags |= dict.fromkeys(result.tags)
-        self.passed += result.ok
-        found = _values(result)
+        self.passed += _ok(result, advisory)
+        found = _values(result, advisory)
         self.total += sum(found)
         self.values += len(found)
         self.seconds += result.duration
@@ -174,10 +175,10 @@ def rows_of(
     for result in report.results:
         spent.add(result)
         row = rows.setdefault(result.case, Row())
-        row.add(result)
+        row.add(result, report.advisory)
         if conversations is not None:
-            trial = _trial(result)
-            conversations.add(trial, result)
+            trial = _trial(result, report.advisory)
+            conversations.add(trial, result, ok=trial["ok"])
             row.trials.append(trial)
     return rows, spent
 
@@ -191,15 +192,18 @@ def references(reports: Iterable[SuiteReport]) -> Mapping[CaseKey, dict[str, Any
     }
 
 
-def _trial(result: TrialResult) -> dict[str, Any]:
+def _trial(result: TrialResult, advisory: Container[str]) -> dict[str, Any]:
     found: dict[str, Any] = plain_data(
         {
             "trial": result.trial,
-            "ok": result.ok,
+            "ok": _ok(result, advisory),
             "model": result.model,
             "output": result.output,
             "failure": result.failure and vars(result.failure),
-            "checks": [[o.check, o.status, o.value, o.reason] for o in result.outcomes],
+            "checks": [
+                [o.check, o.status, o.value, o.reason, _judged(o, advisory)]
+                for o in result.outcomes
+            ],
             "seconds": result.duration,
             "cost": result.cost,
             "requests": result.requests,
@@ -211,15 +215,26 @@ def _trial(result: TrialResult) -> dict[str, Any]:
     return found
 
 
-def _status(result: TrialResult) -> str:
+def _ok(result: TrialResult, advisory: Container[str]) -> bool:
+    return result.failure is None and not result.failed(advisory)
+
+
+def _judged(outcome: Outcome, advisory: Container[str]) -> str:
+    """Say who judged, and whether that decides anything; nothing of a deterministic check."""
+    only = "advisory, " if outcome.check in advisory else ""
+    return f"{only}judged by {outcome.judge}" if outcome.judge else ""
+
+
+def _status(result: TrialResult, advisory: Container[str]) -> str:
     if result.failure is not None:
         return "error"
-    if any(outcome.status == "fail" for outcome in result.outcomes):
+    if result.failed(advisory):
         return "fail"
     return "pass" if any(o.value is not None for o in result.outcomes) else "unscored"
 
 
-def _values(result: TrialResult) -> list[float]:
+def _values(result: TrialResult, advisory: Container[str]) -> list[float]:
     if result.failure is not None:
         return [0.0]
-    return [o.value for o in result.outcomes if o.value is not None and isfinite(o.value)]
+    said = ((o.check, o.value) for o in result.outcomes)
+    return [v for check, v in said if v is not None and isfinite(v) and check not in advisory]

@@ -1,7 +1,7 @@
 """A run as JUnit XML, which every CI system can show."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from xml.etree import ElementTree as Xml
 
@@ -24,9 +24,9 @@ def junit(
 ) -> str:
     """Return a test suite per suite and a test case per case, with the reasons of failures.
 
-    A case fails when a check fails in any trial, and is an error when its task crashed. Checks'
-    means, thresholds and comparisons are properties of the suite: they, and not the cases, decide
-    a gate.
+    A case fails when a check fails in any trial, one that only advises excepted, and is an error
+    when its task crashed. Checks' means, thresholds and comparisons are properties of the suite:
+    they, and not the cases, decide a gate.
 
     Args:
         reports: The run's suites.
@@ -57,19 +57,18 @@ class _Case:
     unscored: list[str] = field(default_factory=list[str])
     scored: bool = False
 
-    def add(self, result: TrialResult) -> None:
+    def add(self, result: TrialResult, advisory: Container[str]) -> None:
         self.seconds += result.duration
         self.scored |= any(outcome.value is not None for outcome in result.outcomes)
         at = f"trial {result.trial + 1}"
         if found := result.failure:
             self.kind = self.kind if self.crashed else found.type
             self.crashed.append(f"{at}: {found.type}: {found.message}")
-        for outcome in result.outcomes:
-            if outcome.status == "fail":
-                self.kind = self.kind or outcome.check
-                self.failed.append(f"{at}: {outcome.check}: {outcome.reason}")
-            elif outcome.value is None:
-                self.unscored.append(f"{outcome.check}: {outcome.reason}")
+        for outcome in result.failed(advisory):
+            self.kind = self.kind or outcome.check
+            self.failed.append(f"{at}: {outcome.check}: {outcome.reason}")
+        silent = (outcome for outcome in result.outcomes if outcome.value is None)
+        self.unscored += [f"{outcome.check}: {outcome.reason}" for outcome in silent]
 
 
 def _suite(view: SuiteView, stopped: str) -> Xml.Element:
@@ -80,7 +79,7 @@ def _suite(view: SuiteView, stopped: str) -> Xml.Element:
         Xml.SubElement(properties, "property", {"name": _clean(name), "value": _clean(value)})
     by_case: dict[str, _Case] = {}
     for result in report.results:
-        by_case.setdefault(result.case, _Case()).add(result)
+        by_case.setdefault(result.case, _Case()).add(result, report.advisory)
     cases = [_case(report.suite, name, case) for name, case in by_case.items()]
     suite.extend(cases)
     suite.set("tests", str(len(cases)))
@@ -135,6 +134,8 @@ def _say(case: Xml.Element, tag: str, kind: str, said: Sequence[str]) -> None:
 def _figures(check: CheckSummary) -> str:
     if check.mean is None:
         return f"unscored, threshold {check.threshold:g}"
+    if check.advisory:
+        return f"mean {check.mean:.4f}, advisory, judged by {check.judge}: {check.advisory}"
     word = "meets" if check.ok else "below"
     return f"mean {check.mean:.4f}, {word} threshold {check.threshold:g}"
 

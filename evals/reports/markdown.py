@@ -1,7 +1,7 @@
 """A run as Markdown, for a CI job's summary page."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from ..outcome import TrialResult
 from ..report import SuiteReport
@@ -106,7 +106,7 @@ def _resources(suite: SuiteView) -> list[str]:
 def _failures(report: SuiteReport) -> list[str]:
     found: dict[str, str] = {}  # case to the first reason
     for result in report.results:
-        if result.case not in found and (reason := _reason(result)):
+        if result.case not in found and (reason := _reason(result, report.advisory)):
             found[result.case] = reason[:MAX_REASON]
     if not found:
         return []
@@ -115,11 +115,11 @@ def _failures(report: SuiteReport) -> list[str]:
     return ["", *_table(("failed case", "first reason"), rows[:MAX_FAILURES]), "", *more]
 
 
-def _reason(result: TrialResult) -> str:
+def _reason(result: TrialResult, advisory: Container[str]) -> str:
     """Return why a trial failed; empty if it did not."""
     if result.failure is not None:
         return f"{result.failure.type}: {result.failure.message}"
-    failed = (f"{o.check}: {o.reason}" for o in result.outcomes if o.status == "fail")
+    failed = (f"{o.check}: {o.reason}" for o in result.failed(advisory))
     return next(failed, "")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ..report import SuiteReport, Totals
+from ..report import SuiteReport, Totals, added
 from ..store.rows import Run
 from .cases import Case, CaseKey, Conversations, Spent, references, rows_of
 from .plain import MAX_TEXT, plain_data
@@ -71,6 +71,7 @@ class Page:
         before: Which of these the cases are shown beside.
         trace_url: Where a trace is found, with `{trace_id}` in it; empty when nowhere.
         left_out: Conversations that were left out to keep the file small.
+        corrected: By suite and check, in words, the mean that a judge's errors are taken out of.
     """
 
     title: str
@@ -82,6 +83,7 @@ class Page:
     before: str = ""
     trace_url: str = ""
     left_out: int = 0
+    corrected: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -114,10 +116,11 @@ class Page:
     @property
     def judged(self) -> Spent:
         """What judges of all suites did."""
-        return Spent(
-            judge_requests=sum(spent.judge_requests for spent in self.spent),
-            judge_cost=sum(spent.judge_cost for spent in self.spent),
-        )
+        cost: float | None = 0.0
+        for spent in self.spent:
+            cost = added(cost, spent.judge_cost)
+        requests = sum(spent.judge_requests for spent in self.spent)
+        return Spent(judge_requests=requests, judge_cost=cost)
 
     @property
     def seconds(self) -> float:
@@ -128,6 +131,11 @@ class Page:
         """Input and output tokens."""
         totals = self._totals
         return sum(t.input_tokens for t in totals), sum(t.output_tokens for t in totals)
+
+    @property
+    def cached_tokens(self) -> int:
+        """Input tokens that providers had in their caches."""
+        return sum(totals.cached_tokens for totals in self._totals)
 
     @property
     def _totals(self) -> tuple[Totals, ...]:
@@ -144,6 +152,7 @@ def page_of(
     run: RunInfo | None = None,
     trace_url: str = "",
     max_messages: int = MAX_MESSAGES,
+    corrected: Mapping[tuple[str, str], str] | None = None,
 ) -> Page:
     """Gather what a report shows. Each suite's results are read once, and the reference's.
 
@@ -156,6 +165,7 @@ def page_of(
         run: The run's id, time and commit.
         trace_url: Such as `https://example.org/trace/{trace_id}`.
         max_messages: Characters of conversations to keep; those of failed trials are kept first.
+        corrected: What `judges.corrections.said_of` says, by suite and check.
     """
     reference, baseline = sides(reference, baseline)
     conversations = Conversations(max_messages)
@@ -180,6 +190,7 @@ def page_of(
         before=beside.label if beside else "",
         trace_url=trace_url,
         left_out=conversations.left_out,
+        corrected=corrected or {},
     )
 
 

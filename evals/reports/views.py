@@ -143,8 +143,12 @@ class CheckView:
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
-        """What is said of it, the weightiest first: the reference, the baseline, the threshold."""
-        found = (self.compared, self.lift, self.against_threshold)
+        """What is said of it, the weightiest first: the reference, the baseline, the threshold.
+
+        Of what only advises, that comes first.
+        """
+        compared, own = (self.compared, self.lift), (self.against_threshold,)
+        found = (*own, *compared) if self.summary.advisory else (*compared, *own)
         return tuple(one for one in found if one is not None)
 
     @property
@@ -157,6 +161,8 @@ class CheckView:
         """Whether the threshold is met, and whether the interval is sure of it."""
         if self.estimate.mean is None:
             return Verdict(word="cannot say", why="nothing was scored")
+        if self.summary.advisory:
+            return Verdict(word="advisory", why=self.summary.advisory)
         word = "meets its threshold" if self.summary.ok else "below its threshold"
         return Verdict(word=word, why=self._how_surely())
 
@@ -217,17 +223,18 @@ class SuiteView:
 
     @property
     def verdict(self) -> Verdict:
-        """The gravest of its checks' verdicts, and how many checks say so."""
+        """The gravest verdict of the checks that decide, and how many of them say so."""
+        checks = [check for check in self.checks if not check.summary.advisory]
         every = (
-            [check.compared for check in self.checks if check.compared],
-            [check.lift for check in self.checks if check.lift],
-            [check.against_threshold for check in self.checks],
+            [check.compared for check in checks if check.compared],
+            [check.lift for check in checks if check.lift],
+            [check.against_threshold for check in checks],
         )
         for gravity, found in zip(_GRAVITY, every, strict=True):
             words = [verdict.word for verdict in found]
             worst = next((word for word in gravity if word in words), next(iter(words), ""))
             if worst and worst != "cannot say":
-                return Verdict(word=worst, why=_share(words.count(worst), len(self.checks)))
+                return Verdict(word=worst, why=_share(words.count(worst), len(checks)))
         return Verdict(word="cannot say", why="nothing was scored")
 
     @property

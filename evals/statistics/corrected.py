@@ -83,13 +83,13 @@ def corrected_mean(
     n, more = len(truth), len(others)
     power = _power(truth, said, more)
     shift = power * (float(others.mean()) - float(said.mean())) if more else 0.0
-    unseen = DOUBT * power * (bounds[1] - bounds[0]) ** 2 / (n - 1)
+    unseen = DOUBT * (bounds[1] - bounds[0]) ** 2 / (n - 1)
     variance = (float((truth - power * said).var(ddof=1)) + unseen) / n
     if more:
         variance += power**2 * float(np.concatenate([said, others]).var(ddof=1)) / more
     quantile = t_quantile(0.975, n - 1)
     mean = float(truth.mean()) + shift
-    alone = quantile * sqrt(float(truth.var(ddof=1)) / n)
+    alone = quantile * sqrt((float(truth.var(ddof=1)) + unseen) / n)
     low, high = _within(mean, quantile * sqrt(variance), bounds)
     return Corrected(
         mean=min(max(mean, bounds[0]), bounds[1]),

@@ -25,7 +25,7 @@ from . import rows
 from .inserts import Insert, first_wins
 from .people import People
 from .rows import Content, Record, Run, RunStatus
-from .schema import StoreTooNew, case_content, migrate, run, trial
+from .schema import StoreTooNew, case_content, label, migrate, run, trial
 
 __all__ = (
     "DEFAULT",
@@ -380,6 +380,7 @@ def _delete(connection: sa.Connection, ids: Sequence[str]) -> int:
     count = 0
     for run_id in ids:
         connection.execute(trial.delete().where(trial.c.run == run_id))
+        connection.execute(label.delete().where(label.c.run == run_id))
         count += connection.execute(run.delete().where(run.c.id == run_id)).rowcount
     orphans = sa.select(case_content.c.key).except_(sa.select(trial.c.case_key))
     connection.execute(case_content.delete().where(case_content.c.key.in_(orphans)))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -142,13 +142,15 @@ def trial_row(run_id: str, record: Record, finished: str) -> dict[str, Any]:
         "trace_id": result.trace_id,
         "replayed": result.replayed,
         "tags": to_text(result.tags),
-        "outcomes": to_text(result.outcomes),
-        "failure": to_text(result.failure) if result.failure else None,
+        "outcomes": to_text([_words(outcome) for outcome in result.outcomes]),
+        "failure": to_text(_words(result.failure)) if result.failure else None,
         "output": to_text(result.output),
         "messages": None if result.messages is None else to_text(result.messages),
         "case_group": None if result.group is None else _plain(result.group),
         "position": result.position,
         "metrics": to_text(result.metrics) if result.metrics else None,
+        "cached_tokens": result.cached_tokens,
+        "model_seconds": result.model_seconds,
     }
 
 
@@ -194,10 +196,22 @@ def record_of(row: Any) -> Record:
             group=row.case_group,
             position=row.position,
             metrics=json.loads(row.metrics) if row.metrics else {},
+            cached_tokens=row.cached_tokens,
+            model_seconds=row.model_seconds,
         ),
     )
 
 
+def _words(found: Outcome | Failure) -> dict[str, Any]:
+    """Return the fields, texts as a column can hold them: a judge may have written anything."""
+    fields = asdict(found)
+    return {name: _encodable(v) if isinstance(v, str) else v for name, v in fields.items()}
+
+
 def _plain(text: str) -> str:
     """Replace what a text column cannot hold: PostgreSQL takes no NUL, neither takes surrogates."""
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+    return _encodable(text.replace("\0", "\ufffd"))
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -12,9 +12,18 @@ import sqlalchemy as sa
 
 from ...deps.errors import ConfigError
 
-__all__ = ("VERSION", "StoreTooNew", "case_content", "migrate", "run", "trial")
+__all__ = (
+    "VERSION",
+    "StoreTooNew",
+    "calibration",
+    "case_content",
+    "label",
+    "migrate",
+    "run",
+    "trial",
+)
 
-VERSION = 4
+VERSION = 6
 """The version of the tables that this code reads and writes."""
 
 metadata = sa.MetaData()
@@ -62,6 +71,10 @@ trial = sa.Table(
         "position", sa.Integer, nullable=False, server_default=sa.text("0")
     ),  # since version 4
     sa.Column("metrics", sa.Text),  # JSON object; since version 4
+    sa.Column(  # of input_tokens; since version 5
+        "cached_tokens", sa.BigInteger, nullable=False, server_default=sa.text("0")
+    ),
+    sa.Column("model_seconds", sa.Float),  # since version 5
     sa.Index("trial_position", "run", "suite", "position"),  # the order in which they are read
 )
 
@@ -73,11 +86,39 @@ case_content = sa.Table(  # since version 4
     sa.Column("expected", sa.Text),  # JSON; NULL where nothing is expected
 )
 
+calibration = sa.Table(  # since version 6; rows are only added
+    "calibration",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("judge", sa.Text, nullable=False),  # `judges.base.JudgeId`
+    sa.Column("made", sa.String(40), nullable=False),  # ISO 8601, UTC
+    sa.Column("found", sa.Text, nullable=False),  # JSON object: `judges.standing.Calibration`
+    sa.Index("calibration_judge", "judge"),
+)
+
+label = sa.Table(  # since version 6; rows are only added, the latest of a rater counts
+    "label",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("made", sa.String(40), nullable=False),  # ISO 8601, UTC
+    sa.Column("run", sa.String(64), nullable=False),
+    sa.Column("suite", sa.String(255), nullable=False),
+    sa.Column("case_key", sa.String(64), nullable=False),
+    sa.Column("trial", sa.Integer, nullable=False),
+    sa.Column("check_name", sa.Text, nullable=False),
+    sa.Column("rater", sa.Text, nullable=False),
+    sa.Column("value", sa.Double),  # in [0, 1]; NULL where the rater cannot say, or took it back
+    sa.Column("withdrawn", sa.Boolean(create_constraint=False), nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("drawn", sa.String(16), nullable=False),  # random, or by disagreement
+    sa.Index("label_run", "run", "suite"),
+)
+
 schema_version = sa.Table(
     "schema_version", metadata, sa.Column("version", sa.Integer, nullable=False)
 )
 
-STEPS: Mapping[int, tuple[str, ...]] = {
+STEPS: Mapping[int, tuple[str | sa.Table, ...]] = {
     2: ("ALTER TABLE trial ADD COLUMN messages TEXT",),
     3: ("ALTER TABLE trial ADD COLUMN case_group TEXT",),
     4: (
@@ -87,6 +128,11 @@ STEPS: Mapping[int, tuple[str, ...]] = {
         "CREATE TABLE case_content (key VARCHAR(64) NOT NULL PRIMARY KEY, "
         "inputs TEXT NOT NULL, expected TEXT)",
     ),
+    5: (
+        "ALTER TABLE trial ADD COLUMN cached_tokens BIGINT NOT NULL DEFAULT 0",
+        "ALTER TABLE trial ADD COLUMN model_seconds FLOAT",
+    ),
+    6: (calibration, label),
 }
 """What makes a store of version n out of one of version n - 1. Add to it; never change it."""
 
@@ -118,8 +164,11 @@ def migrate(connection: sa.Connection) -> None:
             "name another store"
         )
     for version in range(found + 1, VERSION + 1):
-        for statement in STEPS[version]:
-            connection.execute(sa.text(statement))
+        for step in STEPS[version]:
+            if isinstance(step, sa.Table):
+                step.create(connection)
+            else:
+                connection.execute(sa.text(step))
     connection.execute(schema_version.update().values(version=VERSION))
 
 

@@ -14,6 +14,7 @@ from ...deps.issues import Category, Issue
 from ...deps.style import MemoryStyle
 from ...tools.prose import Lines, Position
 from ..checks import Check, MaxSeconds, verdict
+from ..judges.rubric import Rubric
 from ..suite import DATASETS, Suite, Trial
 
 __all__ = (
@@ -144,6 +145,20 @@ class SpansExact(Check):
         return verdict(not wrong, f"not at their place: {[issue.text for issue in wrong]}")
 
 
+EDITS = Rubric(
+    [
+        {
+            "id": "fix",
+            "text": "Each suggestion, put in the place of its text, removes what its explanation "
+            "names and brings in no other fault.",
+        },
+        {"id": "meaning", "text": "No suggestion changes what its sentence says."},
+    ],
+    name="edits",
+)
+"""The suggestions fix what they name and keep the meaning."""
+
+
 @cache  # one world for all trials
 def world() -> copy_editor.Deps:
     """Return deps with the dataset's own style guide."""
@@ -162,6 +177,7 @@ suite = Suite(
     baseline=task,
     path=FOLDER / "cases.yaml",
     types=(str, Expected),
-    checks=(IssuePrecision(), IssueRecall(), Suggestions(), SpansExact(), MaxSeconds(60)),
+    checks=(IssuePrecision(), IssueRecall(), Suggestions(), SpansExact(), MaxSeconds(60), EDITS),
+    hard=("spans_exact",),
     thresholds={"issue_precision": 0.9, "issue_recall": 0.78, "suggestions": 0.9},
 )

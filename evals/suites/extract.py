@@ -16,6 +16,7 @@ from ...deps.errors import NotFound
 from ...deps.records import Booking, ContactChange, Email, Invoice
 from ...tools.quotes import Quote
 from ..checks import Check, MaxRequests, MaxSeconds, verdict
+from ..judges.rubric import Rubric
 from ..suite import DATASETS, Plain, Suite, Trial
 
 __all__ = (
@@ -212,6 +213,18 @@ class NotFoundRight(Check):
         )
 
 
+QUOTES = Rubric(
+    [
+        {
+            "id": "support",
+            "text": "Each field's quote, read where it stands in the text, gives that field's "
+            "value: not the value of another field, and none that the text takes back.",
+        }
+    ],
+    name="quotes",
+)
+"""The quotes support the values."""
+
 NOW = dt.datetime(2026, 3, 4, 9, 0, tzinfo=dt.UTC)
 """The Wednesday on which the dataset's texts were received."""
 
@@ -236,6 +249,7 @@ suite = Suite(
     baseline=task,
     path=DATASETS / "extract" / "cases.yaml",
     types=(Inputs, Expected),
-    checks=(Fields(), QuotesVerbatim(), NotFoundRight(), MaxRequests(4), MaxSeconds(60)),
+    checks=(Fields(), QuotesVerbatim(), NotFoundRight(), MaxRequests(4), MaxSeconds(60), QUOTES),
+    hard=("quotes_verbatim", "not_found_right"),
     thresholds={"field_precision": 0.9, "field_recall": 0.74, "not_found_right": 0.88},
 )

@@ -10,11 +10,25 @@ from pydantic_evals.evaluators import EvaluatorContext, EvaluatorOutput
 from ...agents import triage
 from ...deps.taxonomy import Taxonomy
 from ..checks import Check, MaxRequests, MaxSeconds, verdict
+from ..judges.rubric import Rubric
 from ..suite import DATASETS, Suite, Trial
 
 __all__ = ("AbstainsRightly", "Expected", "LabelEquals", "UrgencyInRange", "suite")
 
 FOLDER = DATASETS / "triage"
+
+REASON = Rubric(
+    [
+        {"id": "quoted", "text": "The words that `reason` quotes stand in the message."},
+        {
+            "id": "supports",
+            "text": "What `reason` says speaks for the `label` given rather than for another one; "
+            "where the label is null, for none that fits.",
+        },
+    ],
+    name="reason",
+)
+"""The reason given supports the label."""
 
 
 class Expected(BaseModel):
@@ -82,6 +96,14 @@ suite = Suite(
     baseline=task,
     path=FOLDER / "cases.yaml",
     types=(str, Expected),
-    checks=(LabelEquals(), AbstainsRightly(), UrgencyInRange(), MaxRequests(4), MaxSeconds(30)),
+    checks=(
+        LabelEquals(),
+        AbstainsRightly(),
+        UrgencyInRange(),
+        MaxRequests(4),
+        MaxSeconds(30),
+        REASON,
+    ),
+    hard=("label_equals",),
     thresholds={"label_equals": 0.68, "abstains_rightly": 0.79, "urgency_in_range": 0.88},
 )

@@ -15,9 +15,9 @@ function traceOf(id) {
 
 function checksOf(trial) {
   if (!trial.checks.length) return null;
-  const rows = trial.checks.map(([name, status, value, reason]) => el("tr", {},
+  const rows = trial.checks.map(([name, status, value, reason, judge]) => el("tr", {},
     el("td", {}, pill(status)),
-    el("td", {}, el("strong", { dir: "auto" }, visible(name)), reason ? el("div", { class: "reasons", dir: "auto" }, visible(reason)) : null),
+    el("td", {}, el("strong", { dir: "auto" }, visible(name)), judge ? el("span", { class: "small quiet", dir: "auto" }, " ", visible(judge)) : null, reason ? el("div", { class: "reasons", dir: "auto" }, visible(reason)) : null),
     el("td", { class: "number" }, typeof value === "number" ? score(value) : value ?? "–")));
   const headings = [["says", ""], ["check and reason", ""], ["value", "number"]];
   return section("Checks", el("div", { class: "scroll" }, el("table", { "aria-label": "Checks" },
