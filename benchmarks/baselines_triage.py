@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic_ai import Agent
+from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionDef, FunctionModel
 from pydantic_ai.usage import RequestUsage
@@ -182,7 +182,11 @@ def _bare(function: FunctionDef) -> Agent[triage.Deps, triage.Triage]:
         instructions=triage.INSTRUCTIONS,
     )
     bare.tool(similar_messages)
-    bare.instructions(triage.labels)
+
+    @bare.instructions
+    def labels(ctx: RunContext[triage.Deps]) -> str:
+        return triage.labels(ctx.deps)
+
     bare.output_validator(triage.check_label)
     return bare
 

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import cast
 
 from pydantic_ai.exceptions import (
+    AgentRunError,
     ContentFilterError,
     IncompleteToolCall,
     ModelAPIError,
@@ -26,10 +27,11 @@ from .errors import (
     ProviderRefused,
     ProviderTimeout,
     StreamCutShort,
+    provider_fault,
 )
 from .secrets import related, scrub
 
-__all__ = ("fault", "retry_after")
+__all__ = ("fault", "retry_after", "unanswered")
 
 Kind = type[ProviderError]
 
@@ -261,3 +263,8 @@ def _date(text: str) -> datetime | None:
     except ValueError:  # absent, or no date of HTTP
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)  # "-0000" names no zone
+
+
+def unanswered(error: BaseException) -> bool:
+    """Tell whether a model gave no valid answer, by its provider's fault or by its own."""
+    return isinstance(error, AgentRunError) or provider_fault(error)

@@ -190,4 +190,4 @@ async def test_no_run_is_lost_and_nothing_is_left_when_a_provider_fails_at_rando
     # The clock may jump between a request's start, which is limited, and when it comes.
     assert most_within(60, server.arrivals) <= PER_MINUTE + MOST
     assert len(asyncio.all_tasks()) == tasks
-    assert len(os.listdir("/dev/fd")) == files
+    assert len(os.listdir("/dev/fd")) <= files  # an earlier test's may have been closed meanwhile

@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from pydantic_ai.exceptions import AgentRunError
-
-from ...deps.errors import ConfigError, provider_fault
+from ...deps.causes import unanswered
+from ...deps.errors import ConfigError
 from ...tools.together import together
 from .frame import Criterion, Deps
 from .rubric import Judgement, Mark, Verdict, run
 
-__all__ = ("Member", "Opinions", "panel", "unanswered")
+__all__ = ("Member", "Opinions", "panel")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +97,6 @@ async def panel(
         heard=heard,
         silent=missing,
     )
-
-
-def unanswered(error: Exception) -> bool:
-    """Tell whether a judge gave no valid answer, by its provider's fault or by its own."""
-    return isinstance(error, AgentRunError) or provider_fault(error)
 
 
 def _nobody(missing: dict[Member, Exception]) -> Exception:

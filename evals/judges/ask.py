@@ -9,7 +9,7 @@ from pydantic_ai.usage import RunUsage
 
 from ...agents import judge
 from ...agents.judge import Criterion, grounded, pairwise, scores
-from ...agents.judge.panel import unanswered
+from ...deps.causes import unanswered
 from ...deps.models import Models
 from ..statistics.agreement import Label
 from .base import JudgeId, identity

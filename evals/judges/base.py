@@ -8,21 +8,23 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import TypeAdapter
 from pydantic_ai.usage import RunUsage
 from pydantic_core import to_json
 from pydantic_evals.evaluators import EvaluationReason, EvaluatorContext, EvaluatorOutput
 
-from ...agents import judge
-from ...agents.judge.panel import unanswered
+from ...deps.causes import unanswered
 from ...deps.models import BASELINE, Models
 from ...deps.replay.requests import canonical, digest
 from ..checks import Check
 from ..outcome import Unscored
 from ..suite import TRIAL, Trial
 from .counted import judging
+
+if TYPE_CHECKING:  # a service's own suites load none of our agents
+    from ...agents import judge
 
 __all__ = ("UNDECIDED", "JudgeId", "Judged", "add_up", "as_text", "identity", "trial_of")
 
@@ -110,7 +112,7 @@ class Judged(Check):
 
     @abstractmethod
     async def judged(
-        self, ctx: EvaluatorContext[Any, Any, Any], deps: judge.Deps
+        self, ctx: EvaluatorContext[Any, Any, Any], deps: "judge.Deps"
     ) -> Mapping[str, EvaluationReason]:
         """Ask the judge, and return what it found by name."""
 
@@ -126,6 +128,8 @@ class Judged(Check):
             Unscored: it failed to answer.
             ConfigError: its model is named wrongly or lacks its key or library.
         """
+        from ...agents import judge
+
         usage = RunUsage()
         deps = judge.Deps(models=judging(trial_of(ctx), usage), persona=self.persona)
         try:

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.models import Model
 from pydantic_evals.evaluators import EvaluationReason, Evaluator, EvaluatorContext, GEval, LLMJudge
 
-from ...agents import judge
 from ...deps.models import BASELINE, Models
 from ..outcome import Unscored
 from .base import Judged, JudgeId
+
+if TYPE_CHECKING:
+    from ...agents import judge
 
 __all__ = ("as_judged",)
 
@@ -44,7 +46,7 @@ class _Native(Judged):
         return replace(found, model=own.model_id) if isinstance(own, Model) else found
 
     async def judged(
-        self, ctx: EvaluatorContext[Any, Any, Any], deps: judge.Deps
+        self, ctx: EvaluatorContext[Any, Any, Any], deps: "judge.Deps"
     ) -> Mapping[str, EvaluationReason]:
         found = await replace(self.check, model=self._asked(deps.models)).evaluate(ctx)
         named = found if isinstance(found, Mapping) else {self.name: found}
