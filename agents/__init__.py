@@ -1,5 +1,5 @@
 """Typed agents. Import the module and call its `run`: `triage.run(message, deps)`."""
 
-from . import book, copy_editor, desk, extract, judge, triage
+from . import answer, book, copy_editor, desk, extract, guard, judge, triage
 
-__all__ = ("book", "copy_editor", "desk", "extract", "judge", "triage")
+__all__ = ("answer", "book", "copy_editor", "desk", "extract", "guard", "judge", "triage")

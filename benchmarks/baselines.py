@@ -8,7 +8,7 @@ import runpy
 import sys
 from pathlib import Path
 
-AGENTS = ("triage", "extract", "copy_editor", "judge")
+AGENTS = ("triage", "extract", "copy_editor", "judge", "answer", "guard")
 
 for agent in sys.argv[1:] or AGENTS:
     if agent not in AGENTS:

@@ -9,6 +9,10 @@ AssayError
 │   ├── UnknownModel    a model name nobody here can resolve
 │   ├── MissingExtra    a library that an optional extra brings
 │   └── BadDataset      a dataset or taxonomy file that cannot be read
+├── GuardHit            a guard flagged what a run was given, and the run was cancelled
+├── GuardFailed         a guard gave no answer, and the run was not to go on without one
+├── LoopDetected        a run calls the same tools again and again, and comes no further
+├── OutcomeUnknown      nobody knows whether a tool has acted, so it does not act again
 ├── RunTimeout          a run took longer than its caller allows
 ├── ToolTimeout         a tool did, in its last attempt too
 └── ProviderError       a model provider failed                     (exit code 3)
@@ -27,7 +31,7 @@ Each message names the value, the reason and the next step.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from pydantic_ai.exceptions import AgentRunError, ModelAPIError, UsageLimitExceeded
 
@@ -37,12 +41,17 @@ __all__ = (
     "AssayError",
     "BadDataset",
     "BudgetSpent",
+    "Called",
     "CircuitOpen",
     "ConfigError",
     "ContextTooLong",
+    "GuardFailed",
+    "GuardHit",
     "InputError",
+    "LoopDetected",
     "MissingExtra",
     "NotFound",
+    "OutcomeUnknown",
     "ProviderBusy",
     "ProviderDown",
     "ProviderError",
@@ -110,6 +119,85 @@ class MissingExtra(ConfigError):
 
 class BadDataset(ConfigError):
     """A dataset or taxonomy file cannot be read or does not hold what it should."""
+
+
+class GuardHit(AssayError):
+    """A guard flagged what a run was given: the run was cancelled.
+
+    Args:
+        message: What was flagged, why, and what to do.
+        category: What it was flagged as.
+        spans: The words that did it: start, end and `text[start:end]`.
+        reason: The guard's own reason.
+        confidence: How sure it is, from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        category: str,
+        spans: tuple[tuple[int, int, str], ...],
+        reason: str,
+        confidence: float,
+    ) -> None:
+        super().__init__(message)
+        self.category = category
+        self.spans = spans
+        self.reason = reason
+        self.confidence = confidence
+
+
+class GuardFailed(AssayError):
+    """A guard gave no answer: the run was cancelled, for it was to fail closed."""
+
+
+class Called(NamedTuple):
+    """A call of a tool, as far as it may be shown.
+
+    Attributes:
+        tool: The tool.
+        arguments: Its arguments as JSON, shortened, without keys.
+        result: A digest of what it returned: equal for equal results.
+    """
+
+    tool: str
+    arguments: str
+    result: str
+
+
+class LoopDetected(AssayError, AgentRunError):
+    """A run calls the same tools again and again, and comes no further (see `loop_guard`).
+
+    Args:
+        message: Which calls, how often, and what to do.
+        pattern: `repeated`, `alternating` or `no progress`.
+        count: How often that was.
+        trail: The calls of the loop, in their order.
+    """
+
+    def __init__(self, message: str, *, pattern: str, count: int, trail: Sequence[Called]) -> None:
+        super().__init__(message)
+        self.pattern = pattern
+        self.count = count
+        self.trail = tuple(trail)
+
+
+class OutcomeUnknown(AssayError):
+    """A tool was to act at most once, and nobody knows whether it has (see `idempotency`).
+
+    Args:
+        message: Which tool, since when, and what to do.
+        tool: The tool.
+        key: The key of the act, which whatever the tool acts on may know.
+        begun: When it was begun.
+    """
+
+    def __init__(self, message: str, *, tool: str, key: str, begun: datetime) -> None:
+        super().__init__(message)
+        self.tool = tool
+        self.key = key
+        self.begun = begun
 
 
 class RunTimeout(AssayError):

@@ -30,7 +30,7 @@ from openai import AsyncOpenAI, AsyncStream, NotGiven, Omit, RequestOptions, not
 from openai.resources.chat import AsyncChat, AsyncCompletions
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from pydantic import ValidationError
-from pydantic_ai.models import create_async_httpx2_client
+from pydantic_ai.models import get_user_agent
 from pydantic_ai.providers import Provider
 from yarl import URL
 
@@ -69,8 +69,10 @@ def lean(provider: Provider[Any]) -> Provider[Any]:
     """
     given: AsyncOpenAI = provider.client
     transport = AioTransport()
-    http = create_async_httpx2_client(
-        timeout=given.timeout or httpx2.Timeout(None), transport=transport
+    http = httpx2.AsyncClient(
+        timeout=given.timeout or httpx2.Timeout(None),
+        transport=transport,
+        headers={"User-Agent": get_user_agent()},
     )
     client = given.with_options(http_client=http)
     vars(client)["chat"] = _Chat(client)  # a cached property: what it would make is there already

@@ -4,7 +4,8 @@ import importlib
 import importlib.util
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,16 @@ def begin(store: RunStore, **options: Any) -> str:
     return store.create_run(model="m", suites=["s"], **options).id
 
 
+@contextmanager
+def alone(name: str) -> Generator[None]:
+    """Let one process of this machine through at a time."""
+    import fcntl  # of Linux, as the package below
+
+    with (Path(tempfile.gettempdir()) / f"{name}.lock").open("w", encoding="utf-8") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """A real PostgreSQL of our own, where the package that brings one is installed."""
@@ -42,7 +53,8 @@ def postgres() -> Iterator[str]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it says where it looks for sockets
             pgserver: Any = importlib.import_module(name)
-            server = pgserver.get_server(folder)
+            with alone("assay-tests-postgres"):  # two at once would both make its user
+                server = pgserver.get_server(folder)
         try:
             yield str(server.get_uri())
         finally:

@@ -13,7 +13,15 @@ from assay.evals.suite import DATASETS
 from assay.evals.suites import NAMES, load
 
 ROOT = Path(__file__).parents[1]
-AT_LEAST = {"triage": 60, "extract": 40, "copy_editor": 30, "desk": 25, "judge": 66}
+AT_LEAST = {
+    "triage": 60,
+    "extract": 40,
+    "copy_editor": 30,
+    "desk": 25,
+    "judge": 66,
+    "answer": 60,
+    "guard": 40,
+}
 
 
 def modules(folder: str) -> set[str]:

@@ -5,6 +5,7 @@ import gc
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from typing import Any
 
 import httpx2
@@ -28,6 +29,8 @@ from .vendors import error, openai
 from .vendors import server as server
 
 pytest.importorskip("aiohttp", reason="the extra `fast` is not installed")
+if tuple(map(int, version("openai").split(".")[:2])) < (3, 52):
+    pytest.skip("the extra `fast` asks for openai 3.52", allow_module_level=True)
 
 from assay.deps.transport import AioTransport, lean  # after what it needs
 

@@ -98,12 +98,15 @@ def run(
     out: Annotated[
         Path, typer.Option(help="copy_editor: folder of the reports and the issue database")
     ] = Path("review"),
+    documents: Annotated[
+        Path | None, typer.Option(help="answer: a folder of text, Markdown, HTML or PDF files")
+    ] = None,
 ) -> None:
     """Run one agent on a text, on files, or on standard input."""
     from .door import start
     from .run import Options, run_agent
 
-    options = Options(labels=labels, target=target, guide=guide, out=out)
+    options = Options(labels=labels, target=target, guide=guide, out=out, documents=documents)
     run_agent(agent, text or [], file or [], start(model, trace), json, options)
 
 

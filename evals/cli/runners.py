@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ...agents import copy_editor, desk, extract, triage
+from ...agents import answer, copy_editor, desk, extract, guard, triage
 from ...deps.errors import ConfigError
 from ...deps.models import Models
 from ...deps.records import Booking, ContactChange, Invoice
@@ -35,6 +35,7 @@ class Options:
     target: str
     guide: Path | None
     out: Path
+    documents: Path | None = None
 
 
 def runner(name: str, models: Models, options: Options) -> Callable[[str], Awaitable[Any]]:
@@ -56,9 +57,32 @@ def runner(name: str, models: Models, options: Options) -> Callable[[str], Await
     if name == "desk":
         whole = desk.Deps(models=models, taxonomy=_taxonomy(options), style=style_guide(options))
         return lambda text: desk.run(text, whole)
+    if name == "answer":
+        return _answering(models, options)
+    if name == "guard":
+        guarding = guard.Deps(models=models)
+        return lambda text: guard.run(text, guarding)
     if suite.types is None or suite.types[0] is not str:
         raise ConfigError(f"{name!r} does not take a bare text; call it from Python")
     return lambda text: suite.task(text, Trial(models=models))
+
+
+def _answering(models: Models, options: Options) -> Callable[[str], Awaitable[Any]]:
+    """Return what answers from the folder that the options name; vectors only if a model is set."""
+    from ...deps.document_index import SqliteDocuments
+    from ...deps.reading import read_folder
+
+    if options.documents is None:
+        raise ConfigError("'answer' needs documents; name a folder of them: --documents FOLDER")
+    read = read_folder(options.documents)
+    embedder = models.embedder() if "embed" in models.roles else None
+
+    async def ask(question: str) -> answer.Answer:
+        with SqliteDocuments(embedder=embedder) as documents:
+            await documents.add(*read)
+            return await answer.run(question, answer.Deps(models=models, documents=documents))
+
+    return ask
 
 
 def style_guide(options: Options) -> MemoryStyle:

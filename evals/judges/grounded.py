@@ -21,7 +21,8 @@ class Grounded(Judged):
 
     Args:
         sources: What counts as known: the case's `inputs`, or a dotted path into them
-            (`inputs.document`), or `expected`, or one into the case's metadata (`metadata.facts`).
+            (`inputs.document`), or `expected`, or one into the case's metadata (`metadata.facts`)
+            or the output itself (`output.quotes`).
         output: A dotted path into the output, where only a part of it makes claims (`reason`).
     """
 
@@ -51,7 +52,12 @@ class Grounded(Judged):
         return {self.name: EvaluationReason(found.share, reason or "every claim is supported")}
 
 
-_ROOTS = {"inputs": "inputs", "expected": "expected_output", "metadata": "metadata"}
+_ROOTS = {
+    "inputs": "inputs",
+    "expected": "expected_output",
+    "metadata": "metadata",
+    "output": "output",
+}
 
 
 def _at(value: Any, path: str, said: str) -> Any:

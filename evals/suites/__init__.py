@@ -14,7 +14,7 @@ from ..suite import Suite
 
 __all__ = ("NAMES", "imported", "load")
 
-NAMES = ("triage", "extract", "copy_editor", "desk", "judge")
+NAMES = ("triage", "extract", "copy_editor", "desk", "judge", "answer", "guard")
 """Every agent with a suite, in the order they are shown."""
 
 
