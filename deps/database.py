@@ -3,9 +3,11 @@
 SQLAlchemy is imported with this module, so import it where a database is wanted.
 """
 
+import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -71,8 +73,22 @@ def _url(url: str | Path) -> sa.URL:
 def _on_connect(connection: Any, _: object) -> None:
     connection.isolation_level = None  # we begin transactions ourselves: see _on_begin
     connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    connection.execute("PRAGMA journal_mode=WAL")
+    _to_wal(connection)
     connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _to_wal(connection: Any) -> None:
+    """Switch to WAL; where two processes do so at once, SQLite refuses one and does not wait."""
+    deadline = monotonic() + BUSY_MS / 1000
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if monotonic() > deadline:
+                raise
+            sleep(0.005)
+        else:
+            return
 
 
 def _on_begin(connection: sa.Connection) -> None:

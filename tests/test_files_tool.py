@@ -108,7 +108,9 @@ Tool = Callable[[RunContext[Deps], str], Any]
 
 
 async def write(ctx: RunContext[Deps], path: str) -> object:
-    return await write_file(ctx, path, "changed", overwrite=True)
+    # Were the tool broken, it must not break the machine that tests it.
+    harmless = path.replace("passwd", "escaped-from-a-test")
+    return await write_file(ctx, harmless, "changed", overwrite=True)
 
 
 async def search(ctx: RunContext[Deps], path: str) -> object:
