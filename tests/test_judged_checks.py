@@ -324,4 +324,4 @@ async def test_an_output_without_claims_is_unscored() -> None:
 
 def test_sources_from_nowhere_are_told_when_read() -> None:
     with pytest.raises(ConfigError, match="begin with none of inputs, expected, metadata"):
-        Grounded(sources="output.document")
+        Grounded(sources="answer.document")
