@@ -10,7 +10,7 @@ export PYTHONSAFEPATH := 1
 # Some images forbid bytecode caches; without them each start compiles every library anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help install demo eval test check matrix format lint imports types wheel lock schemas clean
+.PHONY: help install demo eval test slow check matrix format lint imports types wheel lock schemas clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ eval: install  ## evaluate every agent, and compare with the accepted scorecards
 test: install  ## the default tests, on every core
 	$(BIN)/pytest -n auto --dist worksteal -p no:inline_snapshot
 
+slow: install  ## the tests with processes, browsers and every provider protocol
+	$(BIN)/pytest -n auto --dist worksteal -p no:inline_snapshot -m slow
+
 matrix: install  ## every provider protocol against everything a provider does
 	$(BIN)/python benchmarks/matrix.py
 
@@ -53,7 +56,7 @@ types: install  ## pyright strict and mypy strict
 	$(BIN)/pyright --project pyproject.toml
 	$(BIN)/mypy
 
-check: lint imports types test wheel  ## everything CI asks of the default environment
+check: lint imports types test slow wheel  ## everything CI asks of the default environment
 
 wheel: install  ## build the wheel and test it in an empty environment
 	.ci/wheel $(UV)

@@ -43,6 +43,8 @@ from assay.evals.store.database import RunStore
 from .batch_server import BatchServer, Body, chat, message
 from .batch_suite import FAST, suite
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[BatchServer]:

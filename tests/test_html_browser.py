@@ -15,6 +15,8 @@ from assay.evals.reports.page import Case, page_of
 
 from .report_pages import BAD, HOSTILE, failed, hostile_page, many, result, suite_report
 
+pytestmark = pytest.mark.slow
+
 FLAGS = (
     "--headless",
     "--no-sandbox",

@@ -15,6 +15,8 @@ from .browser import Page, chromium
 from .labelling import judged_run, score, served, stored, trial, verdict
 from .report_pages import BAD, HOSTILE
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:

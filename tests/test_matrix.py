@@ -18,7 +18,7 @@ from .matrix.columns import COLUMNS, NAMES, Column
 from .matrix.run import Places
 from .matrix.servers import Programs, Servers
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 PROGRAMS = Programs.found(os.environ)  # read now: tests see none of the ASSAY_ variables
 

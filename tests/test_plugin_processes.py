@@ -9,6 +9,8 @@ from .plugin_service import loaded as loaded
 from .plugin_service import service as service
 from .plugin_service import stored, write
 
+pytestmark = pytest.mark.slow
+
 
 def test_spans_go_to_a_file(service: pytest.Pytester) -> None:
     write(service)

@@ -13,6 +13,8 @@ from assay.evals.scorecard import Scorecard
 from assay.evals.store.database import RunStore
 from assay.evals.store.rows import Run
 
+pytestmark = pytest.mark.slow
+
 FILES = {
     "pytest.ini": """\
 [pytest]

@@ -23,6 +23,8 @@ from assay.deps.taxonomy import Label, Taxonomy
 
 from .faulty import Answer, Faulty, body, completion, events
 
+pytestmark = pytest.mark.slow
+
 RUNS, AT_ONCE, MOST, PER_MINUTE = 32, 20, 8, 25
 
 DECK = ["fine"] * 24 + ["429"] * 3 + ["500", "cut", "garbage"]

@@ -34,6 +34,8 @@ if tuple(map(int, version("openai").split(".")[:2])) < (3, 52):
 
 from assay.deps.transport import AioTransport, lean  # after what it needs
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-planted-planted-1"
 BOTH: tuple[Transport, ...] = ("sdk", "lean")
 Way = Callable[[Model], Awaitable[str]]
