@@ -24,6 +24,8 @@ __all__ = (
     "wilson",
 )
 
+_STEPS = 2.0**30
+
 RESAMPLES = 9999
 """Sign flips drawn where 2^n is more; below that all are enumerated and the test is exact."""
 
@@ -72,8 +74,11 @@ def sign_flip_p(scores: NDArray[np.float64]) -> float:
     Every pattern of signs is tried when there are at most `RESAMPLES`, else that many are drawn
     with a fixed seed. Valid when the scores are symmetric about 0 and independent under the null.
     """
+    largest = float(np.abs(scores).max(initial=0.0))
+    # In whole numbers sums are exact, so that equal ones are ties in whatever order they are added.
+    whole = np.rint(scores / largest * _STEPS) if largest else scores
     found = import_module("scipy.stats").permutation_test(
-        (scores,), _sum, permutation_type="samples", n_resamples=RESAMPLES, rng=0
+        (whole,), _sum, permutation_type="samples", n_resamples=RESAMPLES, rng=0
     )
     return float(found.pvalue)
 
