@@ -8,6 +8,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -35,10 +36,17 @@ from pydantic_core import to_json, to_jsonable_python
 
 from .errors import InputError
 
-__all__ = ("BaselineModel", "is_baseline", "layers")
+__all__ = ("BaselineModel", "Wanted", "is_baseline", "layers")
 
 
 _EVERY_MODE = ModelProfile(supports_json_schema_output=True, supports_json_object_output=True)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The call of a tool that comes before an output; see `acting`."""
+
+    call: ToolCallPart
 
 
 class BaselineModel(Model):
@@ -71,19 +79,22 @@ class BaselineModel(Model):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         _, params = self.prepare_request(model_settings, model_request_parameters)
-        prompt = _last_prompt(messages)
-        if inspect.iscoroutinefunction(self._solve):
-            output = await self._solve(prompt)
-        else:
-            output = await asyncio.to_thread(self._solve, prompt)
-            if inspect.isawaitable(output):  # a lambda around a coroutine
-                output = await output
+        output = await self._solved(messages, params)
+        acts = isinstance(output, Wanted)
         return ModelResponse(
-            parts=[_as_part(output, params)],
+            parts=[output.call if acts else _as_part(output, params)],
             model_name=self.model_name,
             usage=RequestUsage(cost=Decimal(0)),
-            finish_reason="stop",
+            finish_reason="tool_call" if acts else "stop",
         )
+
+    async def _solved(self, messages: list[ModelMessage], params: ModelRequestParameters) -> object:
+        """Return an output, or what is `Wanted` first."""
+        prompt = _last_prompt(messages)
+        if inspect.iscoroutinefunction(self._solve):
+            return await self._solve(prompt)
+        output = await asyncio.to_thread(self._solve, prompt)
+        return await output if inspect.isawaitable(output) else output  # a lambda's coroutine
 
     @asynccontextmanager
     async def request_stream(
