@@ -1,14 +1,32 @@
 """How a database is reached: a file or a URL, and SQLite's transactions as we need them.
 
+A store is an `SqlStore` with its tables:
+
+```python
+class SqlActs(SqlStore):
+    def __init__(self, url: str | Path = ".assay/acts.db") -> None:
+        super().__init__(url, metadata, "the store of acts")
+
+    async def forget(self, key: str) -> bool:
+        return await self._write(_forget, key)
+
+
+def _forget(connection: sa.Connection, key: str) -> bool:
+    return connection.execute(acts.delete().where(acts.c.key == key)).rowcount > 0
+```
+
 SQLAlchemy is imported with this module, so import it where a database is wanted.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -16,12 +34,111 @@ from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
 from .errors import ConfigError, MissingExtra
 
-__all__ = ("open_engine", "said")
+__all__ = ("SqlStore", "open_engine", "said")
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Synchronous: TypeAlias = Literal["NORMAL", "FULL"]
 
 BUSY_MS = 30_000  # how long a process waits for another one's commit
 
 
-def open_engine(url: str | Path, what: str) -> sa.Engine:
+# PostgreSQL's advisory lock while tables are made.
+_MAKING = sa.text("SELECT pg_advisory_xact_lock(1953526887)")
+
+
+class SqlStore:
+    """Tables in SQLite or PostgreSQL. Open one per process, and close it at the end.
+
+    One worker thread works, so the event loop is never blocked and nothing overtakes.
+
+    Args:
+        url: A file (`.assay/acts.db`), or a URL (`postgresql://user@host/database`).
+        metadata: The tables; those that are missing are made.
+        what: What the store is called in errors.
+        synchronous: SQLite's; with NORMAL a commit survives the death of the process, and a power
+            cut may lose the last ones but never breaks the file; with FULL it loses none. On
+            PostgreSQL that is `synchronous_commit`.
+
+    Raises:
+        ConfigError: it cannot be opened, now, or written, later.
+        MissingExtra: PostgreSQL's driver is not installed.
+    """
+
+    def __init__(
+        self,
+        url: str | Path,
+        metadata: sa.MetaData,
+        what: str,
+        *,
+        synchronous: Synchronous = "NORMAL",
+    ) -> None:
+        self.url = url
+        self._what = what
+        with said(url, what):
+            self._engine = open_engine(url, what, synchronous=synchronous)
+            self._writer = self._engine.execution_options(assay_begin="write")  # the same pool
+            with self._writer.begin() as connection:
+                if self._postgres:
+                    connection.execute(_MAKING)
+                metadata.create_all(connection)
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="assay-store")
+
+    def close(self) -> None:
+        """Finish what is being written, and close the database for good."""
+        self._worker.shutdown()
+        self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def _postgres(self) -> bool:
+        return self._engine.dialect.name == "postgresql"
+
+    async def _write(
+        self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Let the worker do it in a transaction that may write, from its beginning.
+
+        Who is cancelled meanwhile does not undo it.
+        """
+        return await self._submit(lambda: _done(self._writer, work, *args, **kwargs))
+
+    async def _read(
+        self, work: Callable[Concatenate[sa.Connection, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """Let the worker do it in a transaction that only reads."""
+        return await self._submit(lambda: _done(self._engine, work, *args, **kwargs))
+
+    async def _submit(self, work: Callable[[], T]) -> T:
+        def saying() -> T:
+            with said(self.url, self._what):
+                return work()
+
+        return await asyncio.shield(asyncio.wrap_future(self._worker.submit(saying)))
+
+
+def _done(
+    engine: sa.Engine,
+    work: Callable[Concatenate[sa.Connection, P], T],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> T:
+    with engine.begin() as connection:
+        return work(connection, *args, **kwargs)
+
+
+def open_engine(url: str | Path, what: str, *, synchronous: Synchronous = "NORMAL") -> sa.Engine:
     """Return the engine of a file or URL; `what` it is for is said in errors.
 
     With the execution option `assay_begin="write"` a transaction on SQLite takes the write lock.
@@ -34,7 +151,7 @@ def open_engine(url: str | Path, what: str) -> sa.Engine:
         if place.database:
             Path(place.database).parent.mkdir(parents=True, exist_ok=True)
         engine = sa.create_engine(place, connect_args={"timeout": BUSY_MS / 1000})
-        event.listen(engine, "connect", _on_connect)
+        event.listen(engine, "connect", _configuring(synchronous))
         event.listen(engine, "begin", _on_begin)
         return engine
     try:
@@ -70,11 +187,14 @@ def _url(url: str | Path) -> sa.URL:
     return place
 
 
-def _on_connect(connection: Any, _: object) -> None:
-    connection.isolation_level = None  # we begin transactions ourselves: see _on_begin
-    connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
-    _to_wal(connection)
-    connection.execute("PRAGMA synchronous=NORMAL")
+def _configuring(synchronous: Synchronous) -> Callable[[Any, object], None]:
+    def configure(connection: Any, _: object) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves: see _on_begin
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        _to_wal(connection)
+        connection.execute(f"PRAGMA synchronous={synchronous}")
+
+    return configure
 
 
 def _to_wal(connection: Any) -> None:

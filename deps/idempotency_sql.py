@@ -5,30 +5,20 @@ acts = SqlActs(".assay/acts.db")  # or postgresql://user@host/database
 ```
 """
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 
-from .database import open_engine, said
+from .database import SqlStore
 from .idempotency import Note, claimed
 
 __all__ = ("DEFAULT", "SqlActs")
 
 DEFAULT = ".assay/acts.db"
 """Where acts are noted when nothing else is said, from the working directory."""
-
-WHAT = "the store of acts"
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 metadata = sa.MetaData()
 
@@ -57,17 +47,12 @@ _FINISH = (
     .values(result=sa.bindparam("came"))
 )
 
-# PostgreSQL's advisory lock while the table is made.
-_MAKING = sa.text("SELECT pg_advisory_xact_lock(1953526889)")
 
-
-@dataclass(eq=False)
-class SqlActs:
+class SqlActs(SqlStore):
     """Keeps notes in SQLite or PostgreSQL. Open one per process, and close it at the end.
 
-    One worker thread writes, so the event loop is never blocked and nothing overtakes. A note is
-    on the disk when a method returns, on SQLite too (`synchronous=FULL`): a tool that acted before
-    a power cut is not one that never began. On PostgreSQL that is `synchronous_commit`.
+    A note is on the disk when a method returns: a tool that acted before a power cut is not one
+    that never began.
 
     Args:
         url: A file (`.assay/acts.db`), or a URL (`postgresql://user@host/database`).
@@ -77,43 +62,23 @@ class SqlActs:
         MissingExtra: PostgreSQL's driver is not installed.
     """
 
-    url: str | Path = DEFAULT
-    _engine: sa.Engine = field(init=False, repr=False)
-    _insert: Any = field(init=False, repr=False)
-    _worker: ThreadPoolExecutor = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        with said(self.url, WHAT):
-            engine = open_engine(self.url, WHAT)
-            if engine.dialect.name == "sqlite":
-                event.listen(engine, "connect", _on_connect)
-            self._engine = engine.execution_options(assay_begin="write")
-            with self._engine.begin() as connection:
-                if connection.dialect.name == "postgresql":
-                    connection.execute(_MAKING)
-                metadata.create_all(connection)
-        make = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
+    def __init__(self, url: str | Path = DEFAULT) -> None:
+        super().__init__(url, metadata, "the store of acts", synchronous="FULL")
+        make = postgresql.insert if self._postgres else sqlite.insert
         self._insert = make(acts).on_conflict_do_nothing(index_elements=[c.key]).returning(c.key)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="assay-acts")
-
-    def close(self) -> None:
-        """Finish what is being written, and close the database for good."""
-        self._worker.shutdown()
-        self._engine.dispose()
 
     async def claim(self, wanted: Note, *, again: bool) -> Note:
-        return await self._do(self._claim, wanted, again)
+        return await self._write(_claim, self._insert, wanted, again)
 
     async def renew(self, note: Note, until: datetime) -> None:
-        to = {"of": note.key, "by": note.owner, "to": _iso(until)}
-        await self._do(self._execute, _RENEW, to)
+        await self._write(_execute, _RENEW, {"of": note.key, "by": note.owner, "to": _iso(until)})
 
     async def finish(self, key: str, result: str) -> str:
-        return await self._do(self._finish, key, result)
+        return await self._write(_finish, key, result)
 
     async def forget(self, key: str, *, owner: str | None = None) -> bool:
         only = () if owner is None else (c.owner == owner, c.result.is_(None))
-        return await self._do(self._execute, acts.delete().where(c.key == key, *only), {}) > 0
+        return await self._write(_execute, acts.delete().where(c.key == key, *only), {}) > 0
 
     async def prune(self, before: datetime) -> int:
         """Forget what was done before then, and return how much that was.
@@ -122,46 +87,33 @@ class SqlActs:
         came of them are kept.
         """
         old = acts.delete().where(c.result.is_not(None), c.begun < _iso(before))
-        return await self._do(self._execute, old, {})
-
-    async def _do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Let the worker do it. Who is cancelled meanwhile does not undo it."""
-
-        def saying() -> T:
-            with said(self.url, WHAT):
-                return work(*args, **kwargs)
-
-        return await asyncio.shield(asyncio.wrap_future(self._worker.submit(saying)))
-
-    def _claim(self, wanted: Note, again: bool) -> Note:
-        with self._engine.begin() as connection:
-            while True:
-                # Whoever inserts the same key meanwhile is awaited here, and found below.
-                if connection.execute(self._insert, _row(wanted)).first() is not None:
-                    return wanted
-                found = _note(connection.execute(_FIND, {"of": wanted.key}).one_or_none())
-                if found is not None:  # else it was forgotten between the two
-                    break
-            new = claimed(found, wanted, again=again)
-            if new is None:
-                return found
-            connection.execute(acts.update().where(c.key == new.key), _row(new))
-            return new
-
-    def _finish(self, key: str, result: str) -> str:
-        with self._engine.begin() as connection:
-            connection.execute(_FINISH, {"of": key, "came": result})
-            found = _note(connection.execute(_FIND, {"of": key}).one_or_none())
-        # Somebody forgot it meanwhile: the result is the caller's all the same.
-        return result if found is None or found.result is None else found.result
-
-    def _execute(self, statement: Any, values: dict[str, str]) -> int:
-        with self._engine.begin() as connection:
-            return int(connection.execute(statement, values).rowcount)
+        return await self._write(_execute, old, {})
 
 
-def _on_connect(connection: Any, _: object) -> None:
-    connection.execute("PRAGMA synchronous=FULL")
+def _claim(connection: sa.Connection, insert: Any, wanted: Note, again: bool) -> Note:
+    while True:
+        # Whoever inserts the same key meanwhile is awaited here, and found below.
+        if connection.execute(insert, _row(wanted)).first() is not None:
+            return wanted
+        found = _note(connection.execute(_FIND, {"of": wanted.key}).one_or_none())
+        if found is not None:  # else it was forgotten between the two
+            break
+    new = claimed(found, wanted, again=again)
+    if new is None:
+        return found
+    connection.execute(acts.update().where(c.key == new.key), _row(new))
+    return new
+
+
+def _finish(connection: sa.Connection, key: str, result: str) -> str:
+    connection.execute(_FINISH, {"of": key, "came": result})
+    found = _note(connection.execute(_FIND, {"of": key}).one_or_none())
+    # Somebody forgot it meanwhile: the result is the caller's all the same.
+    return result if found is None or found.result is None else found.result
+
+
+def _execute(connection: sa.Connection, statement: Any, values: dict[str, str]) -> int:
+    return int(connection.execute(statement, values).rowcount)
 
 
 def _iso(at: datetime) -> str:

@@ -6,28 +6,21 @@ ledger = SqlLedger(".assay/spend.db")  # or postgresql://user@host/database
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from .caps import NOTHING, Amount, Cap, Count, Counts, Full, what_is_full
-from .database import open_engine, said
+from .database import SqlStore
 from .ledger import Entry, pieces, stale
 
 __all__ = ("DEFAULT", "SqlLedger")
 
 DEFAULT = ".assay/spend.db"
 """Where spending is kept when nothing else is said, from the working directory."""
-
-WHAT = "the ledger"
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 metadata = sa.MetaData()
 
@@ -65,18 +58,15 @@ _FORGET = spending.delete().where(
     c.number <= sa.bindparam("last"),
 )
 
-# PostgreSQL's advisory locks: while the table is made, and, in a room of their own, of accounts.
-_MAKING = sa.text("SELECT pg_advisory_xact_lock(1953526887)")
+# PostgreSQL's advisory locks of accounts, in a room of their own.
 _LOCKING = sa.text("SELECT pg_advisory_xact_lock(1953526888, hashtext(:of))")
 
 
-@dataclass(eq=False)
-class SqlLedger:
+class SqlLedger(SqlStore):
     """Keeps counts in SQLite or PostgreSQL. Open one per process, and close it at the end.
 
-    One worker thread writes, so the event loop is never blocked and nothing overtakes. SQLite runs
-    with `synchronous=NORMAL`: a commit survives the death of the process; a power cut may lose the
-    last ones, but never breaks the file.
+    SQLite runs with `synchronous=NORMAL`: a commit survives the death of the process; a power cut
+    may lose the last ones, but never breaks the file.
 
     Args:
         url: A file (`.assay/spend.db`), or a URL (`postgresql://user@host/database`).
@@ -86,91 +76,70 @@ class SqlLedger:
         MissingExtra: PostgreSQL's driver is not installed.
     """
 
-    url: str | Path = DEFAULT
-    _engine: sa.Engine = field(init=False, repr=False)
-    _writer: sa.Engine = field(init=False, repr=False)
-    _reserving: Any = field(init=False, repr=False)
-    _worker: ThreadPoolExecutor = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        with said(self.url, WHAT):
-            self._engine = open_engine(self.url, WHAT)
-            self._writer = self._engine.execution_options(assay_begin="write")  # the same pool
-            with self._writer.begin() as connection:
-                if connection.dialect.name == "postgresql":
-                    connection.execute(_MAKING)
-                metadata.create_all(connection)
-        self._reserving = _upsert(self._engine.dialect)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="assay-ledger")
-
-    def close(self) -> None:
-        """Finish what is being written, and close the database for good."""
-        self._worker.shutdown()
-        self._engine.dispose()
+    def __init__(self, url: str | Path = DEFAULT) -> None:
+        super().__init__(url, metadata, "the ledger")
+        self._reserving = _upsert(postgres=self._postgres)
 
     async def reserve(self, entry: Entry, caps: Sequence[Cap]) -> Full | None:
         try:
-            return await self._do(self._reserve, entry, caps)
+            return await self._submit(lambda: self._reserve(entry, caps))
         except asyncio.CancelledError:
             # The worker may have reserved it, or be about to.
-            await self._do(self._settle, entry, caps, NOTHING)
+            await self.settle(entry, caps, NOTHING)
             raise
 
     async def settle(self, entry: Entry, caps: Sequence[Cap], spent: Amount) -> None:
-        await self._do(self._settle, entry, caps, spent)
+        await self._submit(lambda: self._settle(entry, caps, spent))
 
     async def counts(self, account: str) -> Counts:
-        return await self._do(self._counts, account)
+        return await self._read(_counts, account)
 
-    async def _do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Let the worker do it. Who is cancelled meanwhile does not undo it."""
-
-        def saying() -> T:
-            with said(self.url, WHAT):
-                return work(*args, **kwargs)
-
-        return await asyncio.shield(asyncio.wrap_future(self._worker.submit(saying)))
+    # What an entry holds is told by the worker, after the commit: a caller may have left.
 
     def _reserve(self, entry: Entry, caps: Sequence[Cap]) -> Full | None:
         with self._writer.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(_LOCKING, {"of": entry.account})
-            counts = _read(connection, entry.account)
-            if full := what_is_full(caps, counts, entry.amount, entry.at):
-                return full
-            places = pieces(caps, entry.at)
-            if not counts.keys() >= set(places):
-                _forget(connection, entry, caps)
-            rows = [_row(entry.account, place, entry.amount) for place in places]
-            connection.execute(self._reserving, rows)
-        entry.held = True
-        return None
+            full = _reserved(connection, self._reserving, entry, caps)
+        entry.held = full is None
+        return full
 
     def _settle(self, entry: Entry, caps: Sequence[Cap], spent: Amount) -> None:
-        if not entry.held:
-            return
-        more = _figures(spent, NOTHING - entry.amount)
-        changes = [
-            {
-                "of": entry.account,
-                "in_period": period,
-                "at_number": number,
-                **{f"more_{name}": figure for name, figure in more.items()},
-            }
-            for period, number in pieces(caps, entry.at)
-        ]
-        with self._writer.begin() as connection:
-            connection.execute(_SETTLE, changes)
-        entry.held = False
-
-    def _counts(self, account: str) -> Counts:
-        with self._engine.connect() as connection:
-            return _read(connection, account)
+        if entry.held:
+            with self._writer.begin() as connection:
+                connection.execute(_SETTLE, _changes(entry, caps, spent))
+            entry.held = False
 
 
-def _upsert(dialect: sa.Dialect) -> Any:
+def _reserved(
+    connection: sa.Connection, reserving: Any, entry: Entry, caps: Sequence[Cap]
+) -> Full | None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(_LOCKING, {"of": entry.account})
+    counts = _counts(connection, entry.account)
+    if full := what_is_full(caps, counts, entry.amount, entry.at):
+        return full
+    places = pieces(caps, entry.at)
+    if not counts.keys() >= set(places):
+        _forget(connection, entry, caps)
+    connection.execute(reserving, [_row(entry.account, place, entry.amount) for place in places])
+    return None
+
+
+def _changes(entry: Entry, caps: Sequence[Cap], spent: Amount) -> list[dict[str, Any]]:
+    more = _figures(spent, NOTHING - entry.amount)
+    return [
+        {
+            "of": entry.account,
+            "in_period": period,
+            "at_number": number,
+            **{f"more_{name}": figure for name, figure in more.items()},
+        }
+        for period, number in pieces(caps, entry.at)
+    ]
+
+
+def _upsert(*, postgres: bool) -> Any:
     """Return what adds to what is reserved in a piece, or begins one."""
-    make = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    make = postgresql.insert if postgres else sqlite.insert
     new = make(spending)
     adding = [one for one in FIGURES if one.name.startswith("reserved")]
     return new.on_conflict_do_update(
@@ -179,7 +148,7 @@ def _upsert(dialect: sa.Dialect) -> Any:
     )
 
 
-def _read(connection: sa.Connection, account: str) -> Counts:
+def _counts(connection: sa.Connection, account: str) -> Counts:
     rows = connection.execute(_OF_ACCOUNT, {"of": account})
     return {
         (row.period, row.number): Count(
