@@ -18,12 +18,13 @@ from .judges.standing import Standing
 from .outcome import TrialResult
 from .peers import StoredOutputs
 from .report import SuiteReport, Tally
-from .runner import run_trial, schedule
+from .runner import run_trial
 from .runs import StoredResults, begin, marked, note_identity, note_seconds
 from .store.database import RunStore
 from .store.rows import Content, Record, Run
 from .store.writer import StoreWriter
 from .suite import Suite
+from .workers import schedule
 
 __all__ = ("OnResult", "Steering", "evaluate")
 

@@ -1,9 +1,9 @@
 """Run suites and judge what comes of them: by a reference, until decided, within a budget."""
 
 from asyncio import to_thread
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..deps.batches import Batches
 from ..deps.budget import Budget, Meter, Spent
@@ -25,6 +25,8 @@ from .until import UntilDecided
 from .verdicts import MARGIN, Inconclusive, gate
 
 __all__ = ("Conditions", "Experiment", "Judged")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +247,7 @@ class Experiment:
         sequential = None
         if asked.until_decided and reference is not None:
             found = reference.measured  # what only advises is not worth waiting for
-            gating = {c: v for c, v in found.trials().items() if c not in found.advisory}
+            gating = _without(found.advisory, found.trials())
             sequential = UntilDecided(gating, margin=asked.margin) if gating else None
         report = await evaluate(
             suite,
@@ -283,7 +285,7 @@ class Experiment:
         self, report: SuiteReport, reference: Reference | None, sequential: UntilDecided | None
     ) -> Judged:
         asked = self.conditions
-        gating = {c: v for c, v in report.trials().items() if c not in report.advisory}
+        gating = _without(report.advisory, report.trials())
         aa = check_gate(gating, margin=asked.margin) if asked.aa else None
         if reference is None:
             return Judged(report=report, aa=aa)
@@ -312,5 +314,10 @@ class Experiment:
         bad: set[Verdict | None] = {"regressed"}
         if asked.inconclusive == "fail":
             bad |= {"inconclusive", None}
-        gating = {c: v for c, v in judged.verdicts.items() if c not in judged.report.advisory}
+        gating = _without(judged.report.advisory, judged.verdicts)
         return replace(judged, passed=not bad.intersection(gating.values()))
+
+
+def _without(advisory: Container[str], by_check: Mapping[str, T]) -> dict[str, T]:
+    """Return what is there of checks that may gate."""
+    return {check: value for check, value in by_check.items() if check not in advisory}

@@ -68,6 +68,12 @@ class SuiteCollector(pytest.Collector):
             stored=StoredOutputs(store_of(self.config), self.suite.name),
         )
 
+    @cached_property
+    def standing(self) -> Standing:
+        """What its judges may do: of the whole session, for a store is asked once per judge."""
+        store = store_of(self.config)
+        return Standing(None if store is None else store.people, self.suite.judge_floor)
+
     @property
     def where(self) -> str:
         """The name by which the command line loads the suite: `tests/test_evals.py:suite`."""
@@ -106,11 +112,8 @@ class CaseItem(pytest.Item):
     def _problems(self, result: TrialResult) -> Iterator[str]:
         if result.failure is not None:
             yield f"trial {result.trial}: {result.failure.type}: {result.failure.message}"
-        store = store_of(self.config)
-        kept = None if store is None else store.people
-        standing = Standing(kept, self.parent.suite.judge_floor)
         judges = {outcome.check: outcome.judge for outcome in result.outcomes}
-        advisory = [check for check, why in standing.of_checks(judges).items() if why]
+        advisory = [check for check, why in self.parent.standing.of_checks(judges).items() if why]
         for outcome in result.failed(advisory):
             yield f"trial {result.trial}: {outcome.check}: {outcome.reason}"
 

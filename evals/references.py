@@ -8,7 +8,7 @@ from .engine import AnySuite, OnResult, evaluate
 from .outcome import TrialResult
 from .report import SuiteReport
 from .resources import compare_resources
-from .runs import StoredResults, report_of
+from .runs import figures, report_of
 from .scorecard import Scorecard, path_of
 from .statistics.comparison import Comparison
 from .store.database import RunStore
@@ -45,7 +45,7 @@ class Reference:
 
     def compare_resources(self, report: SuiteReport) -> tuple[Comparison, ...]:
         """Compare what a run cost, and how long it took, with this."""
-        return compare_resources(_figures(self.results), _figures(report.results))
+        return compare_resources(figures(self.results), figures(report.results))
 
 
 async def baseline_of(
@@ -110,8 +110,3 @@ def stored(store: RunStore, name: str, suite: str) -> Reference | None:
     report = report_of(store, run, suite)
     label = f"run {run.id} ({run.model})"
     return Reference(label=label, measured=report, run=run.id, results=report.results)
-
-
-def _figures(results: Iterable[TrialResult]) -> Iterable[TrialResult]:
-    """Return trials as cheaply as they can be had."""
-    return results.figures() if isinstance(results, StoredResults) else results

@@ -3,7 +3,7 @@
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from math import nan
 from typing import Any
 
@@ -245,14 +245,7 @@ class Tally:
         if not checks and self._crashed:
             checks = ["completed"]  # nothing ran at all: still a figure, and it is 0
         standing = standing or Standing()
-        found: list[CheckSummary] = []
-        for check in checks:
-            judge = self._columns[check].judge if check in self._columns else ""
-            threshold = thresholds.get(check, 0.0 if judge else 1.0)
-            summary = self._summary(check, threshold)
-            why = standing(judge) if judge else ""
-            found.append(replace(summary, judge=judge, advisory=why))
-        return found
+        return [self._summary(check, thresholds, standing) for check in checks]
 
     @property
     def checks(self) -> tuple[str, ...]:
@@ -310,8 +303,12 @@ class Tally:
         if result.requests:
             self._cost = added(self._cost, result.cost)
 
-    def _summary(self, check: str, threshold: float) -> CheckSummary:
-        statuses = self._columns[check].statuses if check in self._columns else Counter[Status]()
+    def _summary(
+        self, check: str, thresholds: Mapping[str, float], standing: Standing
+    ) -> CheckSummary:
+        column = self._columns.get(check)
+        judge = column.judge if column else ""
+        statuses = column.statuses if column else Counter[Status]()
         estimate = estimate_of(self.trials(check))
         return CheckSummary(
             check=check,
@@ -323,7 +320,9 @@ class Tally:
             scored=statuses["pass"] + statuses["fail"] + statuses["score"],
             unscored=statuses["unscored"],
             errors=len(self._crashed),
-            threshold=threshold,
+            threshold=thresholds.get(check, 0.0 if judge else 1.0),
+            judge=judge,
+            advisory=standing(judge) if judge else "",
         )
 
 

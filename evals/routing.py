@@ -30,7 +30,7 @@ from ..deps.replay.tape import Mode
 from .cases import Cases
 from .engine import AnySuite, OnResult, evaluate
 from .outcome import TrialResult
-from .runs import StoredResults, begin, marked, model_of
+from .runs import StoredResults, begin, figures, marked, model_of
 from .store.database import RunStore
 from .store.rows import Run
 from .trade import Trade, weigh
@@ -193,11 +193,6 @@ def sent_to_large(
 def name_of(route: Route) -> str:
     """Return what a route is called."""
     return str(getattr(route, "__name__", repr(route)))
-
-
-def figures(results: Iterable[TrialResult]) -> Iterable[TrialResult]:
-    """Return trials as cheaply as they can be had."""
-    return results.figures() if isinstance(results, StoredResults) else results
 
 
 def _begun(

@@ -1,10 +1,10 @@
 """Run one trial: the task, its checks, and what came of them. Who schedules it is in `engine`."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.trace import StatusCode
@@ -26,32 +26,13 @@ from .judges.native import as_judged
 from .outcome import Failure, FailureKind, Outcome, TrialResult, Unscored
 from .suite import TRIAL, CaseMeta, Suite, Trial
 
-__all__ = ("TRIAL", "run_trial", "schedule")
+__all__ = ("TRIAL", "run_trial")
 
 _tracer = trace.get_tracer("assay")  # does nothing until a service or the CLI configures a provider
 
-UnitT = TypeVar("UnitT")
 Spans = SpanTree | SpanTreeRecordingError
 AnyContext = EvaluatorContext[Any, Any, CaseMeta]
 AnyEvaluator = Evaluator[Any, Any, Any]
-
-
-async def schedule(
-    units: Iterable[UnitT], work: Callable[[UnitT], Awaitable[None]], max_concurrency: int
-) -> None:
-    """Do `work` on every unit, `max_concurrency` at a time; the first exception stops the rest."""
-    queue = iter(units)
-
-    async def worker() -> None:
-        for unit in queue:
-            await work(unit)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(max_concurrency):
-                group.create_task(worker())
-    except BaseExceptionGroup as group_error:
-        raise group_error.exceptions[0] from None
 
 
 async def run_trial(

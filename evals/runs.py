@@ -1,6 +1,6 @@
 """Runs in the store: how one begins, ends, and is read again. No agent is imported here."""
 
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -21,6 +21,7 @@ from .suite import Suite
 __all__ = (
     "StoredResults",
     "begin",
+    "figures",
     "marked",
     "model_of",
     "note_identity",
@@ -188,6 +189,11 @@ class StoredResults(Sequence[TrialResult]):
         if found is None:
             raise IndexError(index)
         return found
+
+
+def figures(results: Iterable[TrialResult]) -> Iterable[TrialResult]:
+    """Return trials as cheaply as they can be had: without outputs, where they are in a store."""
+    return results.figures() if isinstance(results, StoredResults) else results
 
 
 def report_of(

@@ -15,7 +15,7 @@ from assay.deps import BadDataset, BaselineModel, ConfigError, ProviderError, Un
 from assay.evals import Check, MaxRequests, Suite, SuiteReport, Trial, Unscored, evaluate, plain
 from assay.evals.outcome import Failure, Outcome, TrialResult
 from assay.evals.report import summarise
-from assay.evals.runner import schedule
+from assay.evals.workers import schedule
 
 CASES = """\
 name: shout

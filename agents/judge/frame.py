@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
-from pydantic_ai import ModelRetry, RunContext
+from pydantic_ai import Agent, ModelRetry, RunContext
+from pydantic_ai.models import Model
 
 from ...deps.base import BaseDeps
 from ...deps.errors import InputError
@@ -15,6 +17,7 @@ __all__ = (
     "FAIRNESS",
     "Criterion",
     "Deps",
+    "ask",
     "check_ids",
     "criteria_of",
     "fenced",
@@ -22,6 +25,8 @@ __all__ = (
     "persona",
     "texts_of",
 )
+
+OutputT = TypeVar("OutputT")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +69,16 @@ right. Reasons come first: quote the words that decide, then say in one sentence
 
 _CRITERIA = TypeAdapter(tuple[Criterion, ...])
 _FENCED = re.compile(r"<((\w+)-[0-9a-f]{16})>\n(.*?)\n</\1>(?:\n\n|\Z)", re.DOTALL)
+
+
+async def ask(
+    agent: Agent[Deps, OutputT], prompt: str, deps: Deps, model: Model | str | None
+) -> OutputT:
+    """Return what a judge says to a framed prompt, on the account of `deps`."""
+    result = await agent.run(
+        prompt, deps=deps, model=model, usage=deps.usage, usage_limits=deps.limits
+    )
+    return result.output
 
 
 def persona(ctx: RunContext[Deps]) -> str:

@@ -9,7 +9,7 @@ from pydantic_ai.models import Model
 from ...deps.baseline import BaselineModel
 from ...deps.models import by_name
 from ...tools.quotes import not_there, verbatim
-from .frame import FAIRNESS, Deps, fenced, persona, texts_of
+from .frame import FAIRNESS, Deps, ask, fenced, persona, texts_of
 
 __all__ = ("INSTRUCTIONS", "Claim", "Grounding", "agent", "ground")
 
@@ -104,11 +104,4 @@ async def ground(
         deps: The world.
         model: A model or its name, instead of the one `deps` stands for.
     """
-    result = await agent.run(
-        fenced(sources=sources, candidate=candidate),
-        deps=deps,
-        model=model,
-        usage=deps.usage,
-        usage_limits=deps.limits,
-    )
-    return result.output
+    return await ask(agent, fenced(sources=sources, candidate=candidate), deps, model)

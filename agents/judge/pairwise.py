@@ -11,7 +11,7 @@ from pydantic_ai.models import Model
 from ...deps.baseline import BaselineModel
 from ...deps.models import by_name
 from ...tools.together import together
-from .frame import FAIRNESS, Criterion, Deps, framed, persona
+from .frame import FAIRNESS, Criterion, Deps, ask, framed, persona
 
 __all__ = ("INSTRUCTIONS", "Preference", "Preferred", "Winner", "agent", "prefer")
 
@@ -101,18 +101,11 @@ async def prefer(
         InputError: there are no criteria, or two have one id.
     """
 
-    async def ask(first: str, second: str) -> Preference:
+    async def shown(first: str, second: str) -> Preference:
         texts = {"inputs": inputs, "reference": reference, "first": first, "second": second}
-        result = await agent.run(
-            framed(criteria, **texts),
-            deps=deps,
-            model=model,
-            usage=deps.usage,
-            usage_limits=deps.limits,
-        )
-        return result.output
+        return await ask(agent, framed(criteria, **texts), deps, model)
 
-    one, other = await together([ask(a, b), ask(b, a)])
+    one, other = await together([shown(a, b), shown(b, a)])
     straight, swapped = _STRAIGHT[one.better], _SWAPPED[other.better]
     return Preferred(
         winner=straight if straight == swapped else "tie",

@@ -8,7 +8,7 @@ from pydantic_ai.models import Model
 
 from ...deps.baseline import BaselineModel
 from ...deps.models import by_name
-from .frame import FAIRNESS, Criterion, Deps, check_ids, framed, persona
+from .frame import FAIRNESS, Criterion, Deps, ask, check_ids, framed, persona
 
 __all__ = ("BEST", "INSTRUCTIONS", "WORST", "Grade", "Grades", "agent", "score")
 
@@ -95,11 +95,5 @@ async def score(
 
     Arguments and errors are those of `run`.
     """
-    result = await agent.run(
-        framed(criteria, inputs=inputs, reference=reference, candidate=candidate),
-        deps=deps,
-        model=model,
-        usage=deps.usage,
-        usage_limits=deps.limits,
-    )
-    return result.output
+    prompt = framed(criteria, inputs=inputs, reference=reference, candidate=candidate)
+    return await ask(agent, prompt, deps, model)

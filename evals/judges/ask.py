@@ -1,6 +1,5 @@
 """Ask a judge about labelled items, several at once; one that fails is not the end of the rest."""
 
-import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +11,7 @@ from ...agents.judge import Criterion, grounded, pairwise, scores
 from ...deps.causes import unanswered
 from ...deps.models import Models
 from ..statistics.agreement import Label
+from ..workers import schedule
 from .base import JudgeId, identity
 from .items import Item, Scale, Verdict
 
@@ -102,19 +102,12 @@ async def ask_all(
         ConfigError: the judge's model is named wrongly, or lacks its key.
     """
     found: dict[str, Verdict] = {}
-    queue = iter(items)
 
-    async def worker() -> None:
-        for item in queue:
-            found[item.id] = await asking(item, scale)
-            on_verdict()
+    async def ask(item: Item) -> None:
+        found[item.id] = await asking(item, scale)
+        on_verdict()
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(max_concurrency):
-                group.create_task(worker())
-    except BaseExceptionGroup as several:
-        raise several.exceptions[0] from None
+    await schedule(items, ask, max_concurrency)
     return {item.id: found[item.id] for item in items}
 
 

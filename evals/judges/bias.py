@@ -13,7 +13,6 @@ Wilson's intervals; a limit is broken when even the lower end is above it, and k
 end is not.
 """
 
-import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any, Literal, Protocol
 
 from ..statistics.agreement import Label
 from ..statistics.distributions import normal_quantile, wilson
+from ..workers import schedule
 from .items import Item, Scale, Verdict
 
 __all__ = ("CHANGES", "Ask", "Bias", "battery", "family_of")
@@ -136,16 +136,17 @@ async def battery(
     Raises:
         ConfigError: the judge's model is named wrongly, or lacks its key.
     """
-    slots = asyncio.Semaphore(max_concurrency)
-
-    async def one(item: Item) -> Verdict:
-        async with slots:
-            found = await ask(item, scale)
-        on_answer()
-        return found
 
     async def every(asked: Iterable[Item]) -> list[Verdict]:
-        return list(await asyncio.gather(*map(one, asked)))
+        found: dict[int, Verdict] = {}
+
+        async def one(numbered: tuple[int, Item]) -> None:
+            number, item = numbered
+            found[number] = await ask(item, scale)
+            on_answer()
+
+        await schedule(enumerate(asked), one, max_concurrency)
+        return [found[number] for number in sorted(found)]
 
     first = await every(items)
     found = [_order(first, scale), _consistency(first, await every(items))]
