@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from assay.agents import guard
 from assay.agents.baselines.guard import WEIGHTS, findings, solve, weights
-from assay.agents.baselines.guard_features import hashed, shape, signs
-from assay.agents.baselines.guard_text import folded, sentences, views, windows
+from assay.agents.baselines.guard_features import hashed, is_prose, shape, signs
+from assay.agents.baselines.guard_text import folded, paragraphs, sentences, views, windows
 from assay.evals.suite import DATASETS, Trial
 from assay.evals.suites import guard as suites  # not `suite`: the plugin would collect it
 from assay.tools.rulings import faults, ruled
@@ -66,7 +66,8 @@ def test_every_reading_has_a_place_in_the_text_for_each_letter(text: str) -> Non
 
 @given(st.text(st.sampled_from("ab .!?\n|"), max_size=100))
 def test_parts_stand_in_order_and_leave_no_letter_out(text: str) -> None:
-    for parts in (list(sentences(text)), list(windows(text))):
+    parts_of = (window for span in paragraphs(text) for window in windows(text, *span))
+    for parts in (list(sentences(text)), list(parts_of)):
         covered = [i for start, end in parts for i in range(start, end)]
         assert covered == sorted(set(covered))
         assert {i for i, c in enumerate(text) if c in "ab"} <= set(covered)
@@ -148,3 +149,16 @@ async def test_the_suite_runs_and_its_expectations_hold_together() -> None:
         assert expected.quote is None or expected.quote in case.inputs.text, case.name
         got = await suites.suite.task(case.inputs, Trial())
         assert all(case.inputs.text[s.start : s.end] == s.text for s in got.spans), case.name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The mill was bought by E. I. du Pont in the spring, and the workers moved with it. " * 3,
+        'In the evening the mayor said: "You have paid for this bridge, and you will cross it." '
+        "It was opened in the autumn, and the guild paid for the lamps. " * 3,
+    ],
+)
+def test_a_long_text_that_addresses_nobody_but_in_quotes_is_prose(text: str) -> None:
+    assert is_prose(text)
+    assert not is_prose(text + "Now you write a poem about it.")

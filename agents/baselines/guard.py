@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ...tools.rulings import Opinion
 from .guard_features import hashed, is_prose, shape, signs
 from .guard_rules import RULES, Rule, matches
-from .guard_text import folded, sentences, views, windows
+from .guard_text import folded, paragraphs, sentences, views, windows
 
 __all__ = (
     "WEIGHTS",
@@ -138,7 +138,11 @@ def _worst(
     if source == "document":
         parts = list(sentences(text))
     else:
-        parts = [(a, b) for a, b in windows(text) if not is_prose(text[a:b])]
+        # The end of a long paragraph is short, and no prompt for that.
+        asking = (span for span in paragraphs(text) if not is_prose(text[slice(*span)]))
+        parts = [
+            w for span in asking for w in windows(text, *span) if not is_prose(text[slice(*w)])
+        ]
     scored = [(model.chance(_row(text, span, source, found)), span) for span in parts]
     return max(scored, key=lambda one: one[0], default=(0.0, (0, 0)))
 

@@ -61,6 +61,8 @@ _YOU = re.compile(
     r"\b(?:you|your\w*|du|dein\w*|dich|dir|ihr|ihre\w*|vous|votre|tu|tus|usted|voce|вы|ты|твой)\b"
 )
 _LONG = 160
+_QUOTED = re.compile(r'"[^"]{0,800}"|“[^“”]{0,800}”|\bdu (?=[A-Z])')
+"""What is said within a text, and du Pont: neither addresses its reader."""
 _SHOUTED = re.compile(r"\b[^\W\d_a-zß-ÿ]{3,}\b")
 _LINK = re.compile(r"\b(?:www\.|https?://|\w+\.(?:com|net|org|xyz)\b)")
 
@@ -117,7 +119,7 @@ def is_prose(part: str) -> bool:
 
     Words are learnt from short prompts, which say nothing of such text.
     """
-    if len(part) <= _LONG or _YOU.search(folded(part).text):
+    if len(part) <= _LONG or _YOU.search(folded(_QUOTED.sub(" ", part)).text):
         return False
     found = [signs(folded(part[start:end]).text) for start, end in sentences(part)]
     return not any(any(each[: len(_ASKING)]) for each in found)

@@ -17,7 +17,7 @@ from functools import lru_cache, partial
 from html import unescape
 from urllib.parse import unquote
 
-__all__ = ("View", "folded", "sentences", "views", "windows")
+__all__ = ("View", "folded", "paragraphs", "sentences", "views", "windows")
 
 _ALIKE = str.maketrans(
     "аеорсухіјѕһԁԛԝкмтвнАЕОРСУХІЈЅКМТВНοαερικντυΟΑΕΡΙΚΝΤΥΒΗΜΖ",
@@ -150,16 +150,17 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> Iterator[tup
     yield from _trimmed(text, start, end)
 
 
-def windows(text: str) -> Iterator[tuple[int, int]]:
-    """Yield where the paragraphs stand, long ones in parts of whole sentences."""
+def paragraphs(text: str) -> Iterator[tuple[int, int]]:
+    """Yield where the paragraphs stand."""
     start = 0
     for found in [*_BLANK.finditer(text), None]:
         end = found.start() if found else len(text)
-        yield from _parts(text, start, end)
+        yield start, end
         start = found.end() if found else end
 
 
-def _parts(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def windows(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yield where a paragraph stands, a long one in parts of whole sentences."""
     first: int | None = None
     last = start
     for one, other in sentences(text, start, end):
