@@ -93,8 +93,15 @@ class Cases:
 
     @property
     def hash(self) -> str:
-        """The hash of the dataset."""
-        return dataset_hash(self.keys)
+        """The hash of the dataset, with the files that its cases refer to.
+
+        Raises:
+            BadDataset: one of these cannot be read.
+        """
+        try:
+            return dataset_hash(self.keys, self.suite.beside)
+        except OSError as e:
+            raise BadDataset(f"cannot read what the cases of {self.suite.name!r} need: {e}") from e
 
     def units(self, trials: int) -> Iterator[Unit]:
         """Yield trial 0 of every case, then trial 1: a run cut short has seen most cases."""

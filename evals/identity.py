@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, fields, is_dataclass
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -100,9 +101,18 @@ def numbered(keys: Iterable[str]) -> Iterator[str]:
         yield key if seen[key] == 1 else f"{key}-{seen[key]}"
 
 
-def dataset_hash(keys: Iterable[str]) -> str:
-    """Return the hash of a dataset from its cases' keys; their order is of no account."""
-    return content_hash(sorted(keys))
+def dataset_hash(keys: Iterable[str], beside: Iterable[Path] = ()) -> str:
+    """Return the hash of a dataset from its cases' keys; their order is of no account.
+
+    Args:
+        keys: Of the cases.
+        beside: Files that the cases refer to.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    files = {path.name: sha256(path.read_bytes()).hexdigest() for path in beside}
+    return content_hash([sorted(keys), files] if files else sorted(keys))
 
 
 def _plain(value: Any) -> Any:

@@ -109,6 +109,7 @@ class Suite(Generic[InputsT, OutputT]):
             sent to any, unless a judged check asks for it.
         judge_floor: The least that the lower end of a judge's kappa must be for its checks to
             gate; below, they are advisory.
+        beside: Files that cases refer to, such as documents: they belong to the dataset's hash.
     """
 
     name: str
@@ -122,6 +123,7 @@ class Suite(Generic[InputsT, OutputT]):
     baseline: Task[InputsT, Any] | None = None
     hard: Sequence[str] = ()
     judge_floor: float = 0.6
+    beside: Sequence[Path] = ()
 
     def __post_init__(self) -> None:
         if (self.data is None) == (self.path is None or self.types is None):

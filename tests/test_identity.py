@@ -14,10 +14,11 @@ from pydantic import BaseModel
 from pydantic_ai import Agent, RunContext
 from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.models.function import AgentInfo, FunctionModel
-from pydantic_evals import Case
+from pydantic_evals import Case, Dataset
 from pydantic_evals.evaluators import Contains, EqualsExpected
 
-from assay.deps.errors import ConfigError
+from assay.deps.errors import BadDataset, ConfigError
+from assay.evals.cases import Cases
 from assay.evals.identity import (
     Observer,
     agent_identity,
@@ -28,6 +29,7 @@ from assay.evals.identity import (
     dataset_hash,
     package_versions,
 )
+from assay.evals.suite import Suite, plain
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
@@ -145,6 +147,24 @@ def test_a_datasets_hash_does_not_depend_on_the_order_of_its_cases() -> None:
     one, two = case(), case(inputs="j")
     assert dataset_hash(case_keys([one, two])) == dataset_hash(case_keys([two, one]))
     assert dataset_hash(case_keys([one])) != dataset_hash(case_keys([one, two]))
+
+
+def test_what_cases_refer_to_belongs_to_the_dataset(tmp_path: Path) -> None:
+    policies = tmp_path / "policies.md"
+    policies.write_text("Refunds: 30 days.", encoding="utf-8")
+    before = dataset_hash(["k"], [policies])
+    assert dataset_hash(["k"], [policies]) == before != dataset_hash(["k"])
+    policies.write_text("Refunds: 14 days.", encoding="utf-8")
+    assert dataset_hash(["k"], [policies]) != before
+    suite = Suite(name="s", task=plain(echo), data=Dataset(name="s", cases=[]), beside=[policies])
+    assert Cases.of(suite).hash == dataset_hash([], [policies])
+    policies.unlink()
+    with pytest.raises(BadDataset, match="what the cases of 's' need"):
+        _ = Cases.of(suite).hash
+
+
+async def echo(inputs: str) -> str:
+    return inputs
 
 
 # -- agents

@@ -51,13 +51,14 @@ class Expected(BaseModel):
     never: list[str] = Field(default_factory=list[str])
 
 
+DOCUMENTS = DATASETS / "answer" / "documents.yaml"
+
 _SHELVES = TypeAdapter(dict[str, tuple[Document, ...]])
 
 
 @lru_cache(maxsize=1)
 def _shelves() -> dict[str, tuple[Document, ...]]:
-    path = DATASETS / "answer" / "documents.yaml"
-    return _SHELVES.validate_python(yaml.safe_load(path.read_text(encoding="utf-8")))
+    return _SHELVES.validate_python(yaml.safe_load(DOCUMENTS.read_text(encoding="utf-8")))
 
 
 def shelf(name: str) -> tuple[Document, ...]:
@@ -168,6 +169,7 @@ suite = Suite(
     task=task,
     baseline=task,
     path=DATASETS / "answer" / "cases.yaml",
+    beside=(DOCUMENTS,),
     types=(Inputs, Expected),
     checks=(
         AnswerRight(),
