@@ -14,10 +14,11 @@ from ..deps.base import BaseDeps
 from ..deps.baseline import BaselineModel
 from ..deps.fence import FENCE_RULE, fence, unfence
 from ..deps.models import by_name
+from ..deps.safety.untrusted import Detector, Finding
 from ..tools.beside import Failing, Guarded, beside
-from ..tools.rulings import Opinion, Ruling, faults, hit, ruled
+from ..tools.rulings import Opinion, Ruling, faults, finding, hit, ruled
 
-__all__ = ("INSTRUCTIONS", "Deps", "Ruling", "Source", "agent", "guarded", "run")
+__all__ = ("INSTRUCTIONS", "Deps", "Ruling", "Source", "agent", "detector", "guarded", "run")
 
 Source = Literal["input", "document"]
 """Who wrote a text: `input` is the user's, who may ask; in a `document` nobody may."""
@@ -137,3 +138,12 @@ async def guarded(
         return found
 
     return await beside(look(), work, failing=failing)
+
+
+def detector(deps: Deps, *, model: Model | str | None = None) -> Detector:
+    """Return this guard as it looks at tools' results: `Untrusted([guard.detector(deps)])`."""
+
+    async def look(text: str) -> Finding | None:
+        return finding(await run(text, deps, source="document", model=model))
+
+    return look

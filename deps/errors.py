@@ -9,9 +9,12 @@ AssayError
 │   ├── UnknownModel    a model name nobody here can resolve
 │   ├── MissingExtra    a library that an optional extra brings
 │   └── BadDataset      a dataset or taxonomy file that cannot be read
+├── ApprovalImpossible  a call needs a person's approval, and the run cannot pause for one
 ├── GuardHit            a guard flagged what a run was given, and the run was cancelled
 ├── GuardFailed         a guard gave no answer, and the run was not to go on without one
 ├── LoopDetected        a run calls the same tools again and again, and comes no further
+├── SessionMoved        a conversation went on while a turn of it was made
+├── SessionBusy         others took turns in a conversation for longer than one may wait
 ├── OutcomeUnknown      nobody knows whether a tool has acted, so it does not act again
 ├── RunTimeout          a run took longer than its caller allows
 ├── ToolTimeout         a tool did, in its last attempt too
@@ -38,6 +41,7 @@ from pydantic_ai.exceptions import AgentRunError, ModelAPIError, UsageLimitExcee
 from .secrets import related
 
 __all__ = (
+    "ApprovalImpossible",
     "AssayError",
     "BadDataset",
     "BudgetSpent",
@@ -59,6 +63,8 @@ __all__ = (
     "ProviderRefused",
     "ProviderTimeout",
     "RunTimeout",
+    "SessionBusy",
+    "SessionMoved",
     "StreamCutShort",
     "ToolTimeout",
     "UnknownModel",
@@ -119,6 +125,10 @@ class MissingExtra(ConfigError):
 
 class BadDataset(ConfigError):
     """A dataset or taxonomy file cannot be read or does not hold what it should."""
+
+
+class ApprovalImpossible(AssayError):
+    """A call needs a person's approval, and its run cannot pause for one: it was not made."""
 
 
 class GuardHit(AssayError):
@@ -198,6 +208,30 @@ class OutcomeUnknown(AssayError):
         self.tool = tool
         self.key = key
         self.begun = begun
+
+
+class SessionMoved(AssayError):
+    """A conversation went on while a turn of it was made: the turn was not added.
+
+    Args:
+        session: The conversation.
+        expected: The number of the turn that this one was to follow; 0 for the first.
+        found: The number of the last turn that is there.
+    """
+
+    def __init__(self, session: str, *, expected: int, found: int) -> None:
+        super().__init__(
+            f"session {session!r} is at turn {found}, and a turn that was made after turn "
+            f"{expected} was not added: load it again and run on what is there now, or make the "
+            "turn within `async with turn(...)`, in which others wait"
+        )
+        self.session = session
+        self.expected = expected
+        self.found = found
+
+
+class SessionBusy(AssayError):
+    """Others took turns in a conversation for longer than one may wait."""
 
 
 class RunTimeout(AssayError):

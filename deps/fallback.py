@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from time import monotonic
+from time import monotonic, time_ns
 from typing import Any, Literal, TypeVar
 
 from pydantic_ai import RunContext
@@ -40,6 +40,7 @@ from .budget import price
 from .errors import ContextTooLong, InputError, provider_fault
 from .layer import AnswerT, Asked, Layer, Opening
 from .replay.answers import replayed_latency
+from .spans import note
 
 __all__ = (
     "Answered",
@@ -237,15 +238,17 @@ class Chain(FallbackModel):
             self._leave_out()
         raise self.first_error()
 
-    def passed(self, member: _Member, error: Exception) -> None:
-        """Note that a member failed; it is not asked again."""
+    def passed(self, member: _Member, error: Exception, since: int | None = None) -> None:
+        """Note that a member failed, which was asked at `since`; it is not asked again."""
         member.failed = True
         if self.errors:
             said = f"{type(error).__name__}: {error}"
             self.errors[0].add_note(f"{member.name!r} was asked next and failed too: {said}")
         self.errors.append(error)
-        note = Passed(member.name, _why(error), f"{type(error).__name__}: {error}")
-        self.answered.passed.append(note)
+        why = _why(error)
+        self.answered.passed.append(Passed(member.name, why, f"{type(error).__name__}: {error}"))
+        told = {"gen_ai.request.model": member.name, "assay.fallback.why": why}
+        note("fallback", f"fallback from {member.name}", told, since=since, error=error)
         self.nobody()
 
     def gave(self, member: _Member) -> None:
@@ -297,12 +300,13 @@ class _Member(Layer):
 
     @asynccontextmanager
     async def around(self, asked: Asked, opening: Opening[AnswerT]) -> AsyncGenerator[AnswerT]:
+        since = time_ns()
         try:
             async with opening() as answer:
                 yield answer
         except Exception as e:  # a break in the middle of a stream comes through here, too
             if passes_on(e):
-                self._chain.passed(self, e)
+                self._chain.passed(self, e, since)
             raise
         self._chain.gave(self)
 

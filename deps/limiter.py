@@ -20,7 +20,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import count
-from time import monotonic
+from time import monotonic, time_ns
 
 from pydantic_ai.exceptions import ModelAPIError
 from pydantic_ai.messages import ModelResponse
@@ -32,6 +32,7 @@ from .causes import fault
 from .errors import CircuitOpen, ConfigError, ProviderBusy
 from .layer import AnswerT, Asked, Layer, Opening, response_of
 from .rates import Start, Window, estimate
+from .spans import Attributes, note
 
 __all__ = ("Limiter", "Load")
 
@@ -39,6 +40,9 @@ FIRST_PAUSE = 1.0
 """Seconds that a first refusal without Retry-After pauses at most; doubled by each in a row."""
 
 LONGEST_PAUSE = 32.0
+
+NOTED = 0.01
+"""Seconds of waiting from which a trace tells of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +233,7 @@ class _Lane:
             self._nudge()
 
     async def _start(self, turn: _Turn, name: str) -> None:
-        asked = self._limiter.clock()
+        asked, since = self._limiter.clock(), time_ns()
         insort(self._queue, turn, key=lambda one: one.number)
         try:
             while (pause := self._pause(turn)) != 0:
@@ -245,7 +249,11 @@ class _Lane:
             turn.starts = self._requests.take(now, 1), self._tokens.take(now, turn.tokens)
         finally:
             self._queue.remove(turn)
-            self.waited += self._limiter.clock() - asked
+            waited = self._limiter.clock() - asked
+            self.waited += waited
+            if waited >= NOTED:
+                told: Attributes = {"gen_ai.request.model": name, "assay.wait_seconds": waited}
+                note("wait", "wait for the limiter", told, since=since)
             self._nudge()
 
     def _pause(self, turn: _Turn) -> float | None:

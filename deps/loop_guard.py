@@ -50,6 +50,7 @@ from .errors import Called, ConfigError, LoopDetected
 from .models import Models
 from .replay.requests import canonical
 from .secrets import scrub
+from .spans import Attributes, note
 
 __all__ = ("Count", "LoopGuard", "Pattern", "Step", "longest", "steps_of")
 
@@ -203,9 +204,13 @@ class LoopGuard(AbstractCapability[Any]):
         found = list(zip(longest(counted), counts, strict=True))
         for seen, count in found:
             if seen.times >= count.stop:
+                _note(seen, "stopped")
                 raise _stopped(seen, counted, secrets)
-        warned = (seen for seen, count in found if seen.times >= count.warn)
-        return next((_told(seen, counted) for seen in warned), None)
+        for seen, count in found:
+            if seen.times >= count.warn:
+                _note(seen, "warned")
+                return _told(seen, counted)
+        return None
 
     def _counted(self, step: Step) -> Step:
         return tuple(made for made in step if made.tool not in self._declared)
@@ -279,6 +284,16 @@ _WORDS: dict[Pattern, str] = {
     "alternating": "the same two calls in turn, with the same results, {} times in a row",
     "no progress": "calls that brought nothing new, {} steps in a row",
 }
+
+
+def _note(seen: Seen, outcome: str) -> None:
+    told: Attributes = {
+        "assay.guard": "loop",
+        "assay.guard.outcome": outcome,
+        "assay.loop.pattern": seen.pattern,
+        "assay.loop.count": seen.times,
+    }
+    note("guard", "guard loop", told)
 
 
 def _told(seen: Seen, steps: Sequence[Step]) -> str:

@@ -14,7 +14,7 @@ import math
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from time import monotonic
+from time import monotonic, time_ns
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic_ai.models import Model, StreamedResponse
@@ -22,6 +22,7 @@ from pydantic_ai.models import Model, StreamedResponse
 from .baseline import is_baseline, layers
 from .errors import CircuitOpen, ConfigError, ProviderDown, ProviderError, ProviderGarbled
 from .layer import AnswerT, Asked, Layer, Opening
+from .spans import note
 from .streams import peek
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Retry:
             retry=retry_if_exception(may_pass),
             wait=spell.wait,
             stop=spell.stop,
-            sleep=self.sleep,
+            sleep=spell.sleep,
             reraise=True,
         )
         async for attempt in retrying:
@@ -111,9 +112,25 @@ class _Spell:
     def __init__(self, retry: Retry) -> None:
         self._retry = retry
         self._deadline: float | None = None
+        self._failed: tuple[int, BaseException | None] = (0, None)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait before another attempt, in a span of its own."""
+        since = time_ns()
+        attempt, error = self._failed
+        try:
+            await self._retry.sleep(seconds)
+        finally:
+            told = {
+                "gen_ai.request.model": getattr(error, "model_name", None),
+                "assay.retry.attempt": attempt + 1,
+                "assay.wait_seconds": seconds,
+            }
+            note("retry", f"retry {attempt}", told, since=since, error=error)
 
     def wait(self, state: "RetryCallState") -> float:
         error = _error(state)
+        self._failed = state.attempt_number, error
         if isinstance(error, ProviderError) and error.retry_after is not None:
             return error.retry_after
         # 2 to the power of very many attempts would not be a float.

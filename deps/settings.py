@@ -74,7 +74,14 @@ class Settings(BaseSettings):
         default=None, gt=0, description="how long a kept response is good for; else for ever"
     )
     trace: str | None = Field(
-        default=None, description="console, logfire, or a file: where the CLI sends spans"
+        default=None,
+        description="local, console, logfire, a database (*.db) or another file: where the CLI "
+        "sends spans",
+    )
+    trace_content: bool | None = Field(
+        default=None,
+        description="whether prompts, answers and tools' arguments are in the spans; else they are "
+        "while spans stay on this machine",
     )
 
     @field_validator("fallback", mode="before")

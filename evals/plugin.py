@@ -70,7 +70,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--assay-trials", metavar="N", type=_at_least_one, default=1, help="executions per case"
     )
-    group.addoption("--assay-trace", metavar="TARGET", help="console, logfire, or a file for spans")
+    group.addoption(
+        "--assay-trace", metavar="TARGET", help="local, console, logfire, or a file for spans"
+    )
     group.addoption(
         "--assay-store",
         metavar="STORE",

@@ -80,12 +80,12 @@ def models_of(config: pytest.Config) -> Models:
     """
     if _MODELS not in config.stash:
         settings = settings_of(config)
-        if trace := config.option.assay_trace or settings.trace:
-            from .trace import configure
-
-            configure(trace)
-        name = config.option.assay_model
         models = settings.models()
+        if trace := config.option.assay_trace or settings.trace:
+            from ..deps.traces import configure
+
+            configure(trace, content=settings.trace_content, secrets=models.secrets)
+        name = config.option.assay_model
         config.stash[_MODELS] = models.using(name) if name else models
     return config.stash[_MODELS]
 

@@ -21,6 +21,8 @@ AT_LEAST = {
     "judge": 66,
     "answer": 60,
     "guard": 40,
+    "support": 72,
+    "todo": 77,
 }
 
 

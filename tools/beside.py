@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 from ..deps.errors import GuardFailed, GuardHit
+from ..deps.spans import guarding
 
 __all__ = ("Failing", "Guarded", "beside")
 
@@ -50,7 +51,7 @@ async def beside(
         GuardHit: the check hit.
         GuardFailed: the check failed, and `failing` is "closed"; its error is the cause.
     """
-    looking, working = asyncio.create_task(look), asyncio.create_task(work)
+    looking, working = asyncio.create_task(_looked(look)), asyncio.create_task(work)
     try:
         await asyncio.wait((looking, working), return_when=asyncio.FIRST_COMPLETED)
         if working.done() and not looking.done():
@@ -61,6 +62,18 @@ async def beside(
         for task in (looking, working):
             task.cancel()
         await asyncio.gather(looking, working, return_exceptions=True)
+
+
+async def _looked(look: Coroutine[Any, Any, R]) -> R:
+    """Return what the check says, in a span of its own."""
+    with guarding("beside") as said:
+        try:
+            ruling = await look
+        except GuardHit:
+            said("hit")
+            raise
+        said("passed")
+        return ruling
 
 
 async def _said(looking: asyncio.Task[R], failing: Failing) -> tuple[R | None, Exception | None]:

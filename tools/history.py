@@ -3,10 +3,12 @@
 from pydantic_ai import RunContext
 
 from ..deps.history import HasHistory, PastMessage
+from .limits import cut
 
 __all__ = ("similar_messages",)
 
 LIMIT = 5
+CHARS = 4_000  # of one message
 
 
 async def similar_messages(ctx: RunContext[HasHistory], text: str) -> list[PastMessage]:
@@ -16,4 +18,5 @@ async def similar_messages(ctx: RunContext[HasHistory], text: str) -> list[PastM
         ctx: The run.
         text: The message, or the words in it that matter.
     """
-    return list(await ctx.deps.history.similar(text, LIMIT))
+    found = await ctx.deps.history.similar(text, LIMIT)
+    return [PastMessage(text=cut(one.text, CHARS), label=one.label) for one in found]

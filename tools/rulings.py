@@ -6,9 +6,10 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 from ..deps.errors import GuardHit
+from ..deps.safety.untrusted import Finding
 from .quotes import Quote, not_there, verbatim
 
-__all__ = ("Category", "Opinion", "Ruling", "faults", "hit", "ruled")
+__all__ = ("Category", "Opinion", "Ruling", "faults", "finding", "hit", "ruled")
 
 Category = Literal["instruction", "leak", "out_of_scope"]
 
@@ -73,6 +74,14 @@ def ruled(opinion: Opinion, text: str) -> Ruling:
         reason=opinion.reason,
         confidence=opinion.confidence,
     )
+
+
+def finding(ruling: Ruling) -> Finding | None:
+    """Return what a ruling says of a tool's result; None for a pass."""
+    if not ruling.flagged:
+        return None
+    spans = tuple((span.start, span.end) for span in ruling.spans)
+    return Finding(category=ruling.category or "", reason=ruling.reason, spans=spans)
 
 
 def hit(ruling: Ruling, what: str) -> GuardHit:

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from .approvals_words import approvals_app
 from .judge_words import judge_app
 from .label_words import label
+from .mcp_words import mcp
 from .options import (
     JsonFileOption,
     MarginOption,
@@ -17,6 +19,8 @@ from .options import (
     TraceOption,
 )
 from .route_words import route
+from .tools_words import tools
+from .traces_words import traces_app
 
 __all__ = ("app", "main")
 
@@ -34,7 +38,9 @@ app = typer.Typer(
     "ASSAY_STORE, from the environment or .env.",
 )
 
+app.add_typer(approvals_app, name="approvals")
 app.add_typer(judge_app, name="judge")
+app.add_typer(traces_app, name="traces")
 
 
 @app.callback()
@@ -101,12 +107,32 @@ def run(
     documents: Annotated[
         Path | None, typer.Option(help="answer: a folder of text, Markdown, HTML or PDF files")
     ] = None,
+    bank: Annotated[
+        str, typer.Option(help="support: a file or URL; an empty one is filled with a sample")
+    ] = ".assay/bank.db",
+    customer: Annotated[str, typer.Option(help="support: the id of who is logged in")] = "cu-ada",
+    todos: Annotated[str, typer.Option(help="todo: a file or URL")] = ".assay/todos.db",
+    session: Annotated[str, typer.Option(help="todo: the conversation that this goes on")] = "here",
+    zone: Annotated[
+        str, typer.Option(help="todo: a time zone such as Europe/Berlin (default: this machine's)")
+    ] = "",
 ) -> None:
     """Run one agent on a text, on files, or on standard input."""
     from .door import start
     from .run import Options, run_agent
 
-    options = Options(labels=labels, target=target, guide=guide, out=out, documents=documents)
+    options = Options(
+        labels=labels,
+        target=target,
+        guide=guide,
+        out=out,
+        documents=documents,
+        bank=bank,
+        customer=customer,
+        todos=todos,
+        session=session,
+        zone=zone,
+    )
     run_agent(agent, text or [], file or [], start(model, trace), json, options)
 
 
@@ -343,6 +369,10 @@ def score(
 app.command()(route)
 
 app.command()(label)
+
+app.command()(mcp)
+
+app.command()(tools)
 
 
 @app.command()

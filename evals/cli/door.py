@@ -58,9 +58,9 @@ def start(model: str | None, trace: str | None) -> Models:
         settings = DotEnvSettings()
     except (ValidationError, OSError, UnicodeDecodeError) as e:
         raise ConfigError(f"a setting or the file .env is wrong: {e}") from e
-    if target := trace or settings.trace:
-        _configure_trace(target)
     models = settings.models()
+    if target := trace or settings.trace:
+        _configure_trace(target, settings.trace_content, models)
     return models.using(model) if model else models
 
 
@@ -92,11 +92,11 @@ def read_text(path: Path) -> str:
         raise ConfigError(f"cannot read {str(path)!r}: {e}") from e
 
 
-def _configure_trace(target: str) -> None:
-    from ..trace import configure
+def _configure_trace(target: str, content: bool | None, models: Models) -> None:
+    from ...deps.traces import configure
 
     try:
-        configure(target)
+        configure(target, content=content, secrets=models.secrets)
     except OSError as e:
         raise ConfigError(f"cannot write traces to {target!r}: {e}") from e
 

@@ -26,8 +26,9 @@ TraceOption = Annotated[
     str | None,
     typer.Option(
         "--trace",
-        help="console, logfire, or a file for one JSON line per span; "
-        "nothing leaves the machine without a Logfire token",
+        help="local (then: assay traces), a database (*.db), another file for one JSON line per "
+        "span, console, or logfire; nothing leaves the machine without a Logfire token or an "
+        "OTLP endpoint",
     ),
 ]
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from ...agents import answer, copy_editor, desk, extract, guard, triage
+from ...deps.approvals import Approvals
 from ...deps.errors import ConfigError
 from ...deps.models import Models
 from ...deps.records import Booking, ContactChange, Invoice
@@ -18,7 +19,7 @@ from ...deps.taxonomy import Taxonomy
 from ..suite import DATASETS, Trial
 from ..suites import load
 
-__all__ = ("Options", "runner", "style_guide")
+__all__ = ("Options", "resumer", "runner", "style_guide", "target_model")
 
 TARGETS: dict[str, type[BaseModel]] = {
     "invoice": Invoice,
@@ -36,6 +37,11 @@ class Options:
     guide: Path | None
     out: Path
     documents: Path | None = None
+    bank: str = ".assay/bank.db"
+    customer: str = "cu-ada"
+    todos: str = ".assay/todos.db"
+    session: str = "here"
+    zone: str = ""
 
 
 def runner(name: str, models: Models, options: Options) -> Callable[[str], Awaitable[Any]]:
@@ -49,7 +55,7 @@ def runner(name: str, models: Models, options: Options) -> Callable[[str], Await
         sorting = triage.Deps(models=models, taxonomy=_taxonomy(options))
         return lambda text: triage.run(text, sorting)
     if name == "extract":
-        target, reading = _target(options.target), extract.Deps(models=models)
+        target, reading = target_model(options.target), extract.Deps(models=models)
         return lambda text: extract.run(text, target, reading)
     if name == "copy_editor":
         editing = copy_editor.Deps(models=models, style=style_guide(options))
@@ -62,9 +68,39 @@ def runner(name: str, models: Models, options: Options) -> Callable[[str], Await
     if name == "guard":
         guarding = guard.Deps(models=models)
         return lambda text: guard.run(text, guarding)
+    if name == "support":
+        from .banking import serving
+
+        return serving(models, options.bank, options.customer)
+    if name == "todo":
+        from .todos import keeping
+
+        return keeping(models, options.todos, options.session, options.zone)
     if suite.types is None or suite.types[0] is not str:
         raise ConfigError(f"{name!r} does not take a bare text; call it from Python")
     return lambda text: suite.task(text, Trial(models=models))
+
+
+def resumer(
+    name: str, models: Models, options: Options, approvals: Approvals
+) -> Callable[[str], Awaitable[Any]]:
+    """Return what takes the id of an agent's paused run to the output, with `runner`'s deps.
+
+    Raises:
+        ConfigError: it is none of our agents, or none that pauses.
+    """
+    if name == "support":
+        from .banking import resuming
+
+        return resuming(models, options.bank, options.customer, approvals)
+    if name == "todo":
+        from . import todos
+
+        return todos.resuming(models, options.todos, options.zone, approvals)
+    raise ConfigError(
+        f"nothing here knows how to resume a run of {name!r}; call the agent's resume(id, deps) "
+        "from Python, with the same store of approvals"
+    )
 
 
 def _answering(models: Models, options: Options) -> Callable[[str], Awaitable[Any]]:
@@ -94,7 +130,7 @@ def _taxonomy(options: Options) -> Taxonomy:
     return Taxonomy.from_file(options.labels or DATASETS / "triage" / "taxonomy.yaml")
 
 
-def _target(name: str) -> type[BaseModel]:
+def target_model(name: str) -> type[BaseModel]:
     """Return a sample target, or the class that `package.module:Class` names."""
     if name in TARGETS:
         return TARGETS[name]

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,10 @@ from .plain import plain_data
 from .views import CheckView
 from .words import dollars, number, seconds, signed, span
 
-__all__ = ("embedded", "render")
+__all__ = ("drawn", "embedded", "render")
 
 TEMPLATES = Path(__file__).parent / "templates"
-SCRIPTS = ("report_text.js", "report_table.js", "report_case.js")
+SCRIPTS = ("report_text.js", "report_table.js", "report_timeline.js", "report_case.js")
 
 _NOT_IN_HTML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _ESCAPES = {char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029\x7f"}
@@ -36,29 +37,46 @@ _ESCAPES = {char: f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029\x7f"}
 
 def render(page: Page) -> str:
     """Return the report as an HTML document."""
-    script, style = _script(), _read("report.css")
+    return drawn(
+        "report.html.j2",
+        SCRIPTS,
+        _data(page),
+        page=page,
+        width=WIDTH,
+        height=HEIGHT,
+        interval=interval,
+        stack=Stack.of,
+        shift=shift,
+        span=span,
+        curve=curve,
+        scores=_scores,
+        latencies=_latencies,
+        costs=_costs,
+        COST=COST,
+        LATENCY=LATENCY,
+        TOKENS=TOKENS,
+    )
+
+
+def drawn(template: str, scripts: Sequence[str], data: Any, **shown: Any) -> str:
+    """Return a page behind the three walls.
+
+    Args:
+        template: Its file; it places `policy`, `style`, `data` and `script`.
+        scripts: Files that make one script, in this order.
+        data: What the script reads, as JSON data.
+        shown: What else the template prints.
+    """
+    script, style = _script(scripts), _read("report.css")
     return (
         _environment()
-        .get_template("report.html.j2")
+        .get_template(template)
         .render(
-            page=page,
             script=Markup(script),  # noqa: S704 - our own files, no data
             style=Markup(style),  # noqa: S704
             policy=_policy(script, style),
-            data=embedded(_data(page)),
-            width=WIDTH,
-            height=HEIGHT,
-            interval=interval,
-            stack=Stack.of,
-            shift=shift,
-            span=span,
-            curve=curve,
-            scores=_scores,
-            latencies=_latencies,
-            costs=_costs,
-            COST=COST,
-            LATENCY=LATENCY,
-            TOKENS=TOKENS,
+            data=embedded(data),
+            **shown,
         )
     )
 
@@ -99,8 +117,8 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _script() -> str:
-    return '"use strict";\n(() => {\n' + "\n".join(map(_read, SCRIPTS)) + "})();\n"
+def _script(names: Sequence[str]) -> str:
+    return '"use strict";\n(() => {\n' + "\n".join(map(_read, names)) + "})();\n"
 
 
 @cache

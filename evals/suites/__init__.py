@@ -14,7 +14,7 @@ from ..suite import Suite
 
 __all__ = ("NAMES", "imported", "load")
 
-NAMES = ("triage", "extract", "copy_editor", "desk", "judge", "answer", "guard")
+NAMES = ("triage", "extract", "copy_editor", "desk", "judge", "answer", "guard", "support", "todo")
 """Every agent with a suite, in the order they are shown."""
 
 
