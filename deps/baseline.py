@@ -80,12 +80,12 @@ class BaselineModel(Model):
     ) -> ModelResponse:
         _, params = self.prepare_request(model_settings, model_request_parameters)
         output = await self._solved(messages, params)
-        acts = isinstance(output, Wanted)
+        wanted = output if isinstance(output, Wanted) else None
         return ModelResponse(
-            parts=[output.call if acts else _as_part(output, params)],
+            parts=[wanted.call if wanted else _as_part(output, params)],
             model_name=self.model_name,
             usage=RequestUsage(cost=Decimal(0)),
-            finish_reason="tool_call" if acts else "stop",
+            finish_reason="tool_call" if wanted else "stop",
         )
 
     async def _solved(self, messages: list[ModelMessage], params: ModelRequestParameters) -> object:

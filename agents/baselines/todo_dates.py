@@ -7,9 +7,6 @@ which begins on Monday; "at 5" is 17:00 from 1 to 6, in the morning from 7 to 11
 day that is over today is tomorrow's; "next week" is its Monday.
 """
 
-# mypy: disable-error-code=import-untyped
-# dateparser has none; pyright brings some of its own, and minds an ignored line.
-
 import calendar
 import re
 from dataclasses import dataclass
