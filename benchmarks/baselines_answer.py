@@ -19,9 +19,9 @@ from pydantic_ai import Embedder
 from assay.agents.answer import Deps
 from assay.agents.baselines.answer import THRESHOLD, choose
 from assay.agents.baselines.answer_features import Question
-from assay.deps.document_index import SqliteDocuments
 from assay.deps.documents import Document
-from assay.deps.embeddings import BaselineEmbedding
+from assay.deps.documents.index import SqliteDocuments
+from assay.deps.providers.embeddings import BaselineEmbedding
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 PASSAGES = 60  # of which the first ten documents are taken

@@ -33,7 +33,7 @@ from rich.table import Table
 
 from assay.agents import extract
 from assay.deps.errors import AssayError, MissingExtra
-from assay.deps.instructed import instructed
+from assay.deps.providers.instructed import instructed
 
 WAYS = ("agent", "tools", "json", "md_json")
 Body = dict[str, Any]

@@ -33,8 +33,8 @@ from rich.table import Table
 
 from assay.deps import BaseDeps, Models, by_name
 from assay.deps.loop_guard import LoopGuard
-from assay.deps.span_files import Batches
 from assay.deps.traces import Scrubbing, sink_of
+from assay.deps.traces.files import Batches
 
 PAGE = "The customer writes that the parcel came late and one of the three items was broken. " * 12
 KEY = SecretStr("configured-key-of-this-benchmark")

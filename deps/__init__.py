@@ -2,7 +2,6 @@
 
 from .base import BaseDeps
 from .baseline import BaselineModel
-from .budget import Budget, Meter
 from .errors import (
     AssayError,
     BadDataset,
@@ -15,13 +14,14 @@ from .errors import (
     UnknownModel,
     Unsolvable,
 )
-from .fallback import Answered, Trail
 from .fence import FENCE_RULE, fence, unfence
-from .limiter import Limiter
 from .memo import Memo
 from .models import BASELINE, Endpoint, Models, by_name
+from .resilience.fallback import Answered, Trail
+from .resilience.limiter import Limiter
 from .settings import Settings
 from .spending import Allowance, Cap
+from .spending.budget import Budget, Meter
 
 __all__ = (
     "BASELINE",

@@ -2,22 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Self
 
 from pydantic_ai.models import Model
 from pydantic_ai.usage import RunUsage, UsageLimits
 
-from .fallback import Trail
+from .clock import utc_now
 from .memo import Memo
 from .models import Models
+from .resilience.fallback import Trail
 
-__all__ = ("BaseDeps", "utc_now")
-
-
-def utc_now() -> datetime:
-    """Return the present moment, with its zone: the one place that reads the clock."""
-    return datetime.now(UTC)  # noqa: TID251
+__all__ = ("BaseDeps",)
 
 
 @dataclass(frozen=True, kw_only=True)

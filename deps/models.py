@@ -31,10 +31,10 @@ from pydantic_ai.capabilities import ResolveModelId
 from pydantic_ai.embeddings import Embedder
 from pydantic_ai.models import Model, ModelResolutionContext
 
-from .embeddings import BaselineEmbedding, LayeredEmbedding, vector_requests
 from .errors import ConfigError
-from .fallback import Answered, Chain, Trail
 from .providers import Clients, Endpoint, build
+from .providers.embeddings import BaselineEmbedding, LayeredEmbedding, vector_requests
+from .resilience.fallback import Answered, Chain, Trail
 from .runs import RunByName
 
 __all__ = (

@@ -26,7 +26,7 @@ from pydantic_ai.models import ModelRequestContext
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.tools import ToolDefinition
 
-from .fallback import Answered, ResolveWithFallback, Trail, chain_of
+from .resilience.fallback import Answered, ResolveWithFallback, Trail, chain_of
 from .timeouts import late_run, late_tool, within
 
 __all__ = ("HasTerms", "RunByName", "Terms")

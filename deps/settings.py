@@ -9,11 +9,11 @@ from pydantic_ai.models import Model
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .models import BASELINE, Endpoint, Models
-from .output_mode import OutputModes
 from .providers import Clients, Transport
+from .providers.output_mode import OutputModes
 from .replay.cache import Cache
 from .replay.recordings import Recordings
-from .resilience import resilient
+from .resilience.layers import resilient
 
 __all__ = ("Settings",)
 

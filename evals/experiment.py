@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from ..deps.batches import Batches
-from ..deps.budget import Budget, Meter, Spent
 from ..deps.errors import ConfigError
-from ..deps.limiter import Limiter
 from ..deps.models import BASELINE, NOT_AN_LLM, Models
 from ..deps.replay.tape import Mode
+from ..deps.resilience.limiter import Limiter
+from ..deps.spending.budget import Budget, Meter, Spent
 from .engine import AnySuite, OnResult, evaluate
 from .env import Wrap
 from .references import SCORECARD, Reference, accepted, baseline_of, stored

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from ..deps.database import open_engine, said
 from ..deps.errors import ConfigError
-from ..deps.trace_file import COLUMNS, is_database
+from ..deps.traces.form import COLUMNS, is_database
 from .spans import Happened, Span, Trace
 
 __all__ = ("Traces", "open_traces")

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ..deps.spans import KIND
-from ..deps.trace_file import REMOTE
+from ..deps.traces.form import REMOTE
 
 __all__ = ("Happened", "Kind", "Node", "Span", "Summary", "Trace")
 

@@ -1,7 +1,7 @@
 """What a run has spent so far, by the trials that the store has of it."""
 
-from ..deps.budget import Spent
 from ..deps.models import NOT_AN_LLM
+from ..deps.spending.budget import Spent
 from .outcome import TrialResult
 from .store.database import RunStore
 from .store.rows import Run

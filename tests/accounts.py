@@ -18,8 +18,8 @@ from pydantic_ai.models import (
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
-from assay.deps.caps import Amount, Cap
 from assay.deps.spending import Account, Allowance
+from assay.deps.spending.caps import Amount, Cap
 
 ASKED: list[ModelMessage] = [ModelRequest.user_text_prompt("hello")]
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

@@ -15,9 +15,9 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from assay.deps.approvals import Approvals, Approve, Paused, outcome
-from assay.deps.approvals_sql import SqlApprovals
+from assay.deps.approvals.sql import SqlApprovals
 from assay.deps.idempotency import Act, Idempotency
-from assay.deps.idempotency_sql import SqlActs
+from assay.deps.idempotency.sql import SqlActs
 from assay.tools.idempotent import idempotent
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)

@@ -12,7 +12,7 @@ from pydantic_ai.usage import RunUsage
 
 from assay.agents.support import Deps
 from assay.deps.bank import Account, BankData, Card, Customer, Payment, Policies, Refund
-from assay.deps.bank_sql import SqlBank, metadata
+from assay.deps.bank.sql import SqlBank, metadata
 from assay.deps.database import open_engine
 
 NOON = datetime(2026, 3, 16, 10, tzinfo=UTC)

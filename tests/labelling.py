@@ -47,7 +47,7 @@ def trial(
         failure=Failure("E", "broke", "bug") if crashed else None,
     )
     content = more.pop("content", Content(inputs=f"question {number}", expected=f"right {number}"))
-    return Record(suite=more.pop("suite", "support"), result=result, content=content)
+    return Record(suite=more.pop("suite", "helpdesk"), result=result, content=content)
 
 
 def stored(store: RunStore, records: Sequence[Record]) -> Run:

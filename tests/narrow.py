@@ -14,7 +14,7 @@ from pydantic_ai.models import Model, StreamedResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.wrapper import WrapperModel
 
-from assay.deps.limiter import Limiter, Load
+from assay.deps.resilience.limiter import Limiter, Load
 
 from .virtual import now
 

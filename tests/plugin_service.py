@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 
 from assay import evals
-from assay.deps.base import utc_now
+from assay.deps.clock import utc_now
 from assay.evals.runs import report_of
 from assay.evals.scorecard import Scorecard
 from assay.evals.store.database import RunStore

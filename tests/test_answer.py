@@ -22,8 +22,8 @@ from assay.agents import answer
 from assay.agents.answer import Answer, Deps
 from assay.agents.baselines.answer_features import Question, stem, weights
 from assay.agents.baselines.answer_sentences import sentences
-from assay.deps.document_index import SqliteDocuments
 from assay.deps.documents import Document
+from assay.deps.documents.index import SqliteDocuments
 from assay.deps.fence import unfence
 from assay.evals.cli import app
 from assay.tools.citations import Citation, Claim, cited

@@ -16,8 +16,6 @@ from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCall
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import UsageLimits
 
-from assay.deps import approvals as approvals_door
-from assay.deps import approvals_store
 from assay.deps.approvals import (
     AlreadyResumed,
     Approvals,
@@ -38,7 +36,9 @@ from assay.deps.approvals import (
     outcome,
     state_of,
 )
-from assay.deps.approvals_sql import SqlApprovals
+from assay.deps.approvals import outcomes as approvals_door
+from assay.deps.approvals import store as approvals_store
+from assay.deps.approvals.sql import SqlApprovals
 from assay.deps.errors import ConfigError, InputError
 
 from .approving import (

@@ -12,7 +12,7 @@ import pytest
 from pydantic_ai.models.function import FunctionModel
 
 from assay.deps.approvals import Approve, Deny, Edit, Paused
-from assay.deps.approvals_sql import DEFAULT, SqlApprovals
+from assay.deps.approvals.sql import DEFAULT, SqlApprovals
 from assay.evals.cli import approvals as commands
 from assay.evals.cli import approvals_words, main
 

@@ -19,9 +19,9 @@ from assay.deps.approvals import (
     Edit,
     state_of,
 )
-from assay.deps.approvals_sql import SqlApprovals
+from assay.deps.approvals.sql import SqlApprovals
 from assay.deps.errors import OutcomeUnknown
-from assay.deps.idempotency_sql import SqlActs
+from assay.deps.idempotency.sql import SqlActs
 
 from . import approving
 from .approving import Deps, approve_all, asks, call, in_folder, paused_run, resume
@@ -123,8 +123,8 @@ def test_after_kill_9_another_process_goes_on_and_no_act_happens_twice(
 KILLED = """
 import asyncio, os, random, signal, time
 from tests.approving import in_folder, resume
-from assay.deps.approvals_sql import SqlApprovals
-from assay.deps.idempotency_sql import SqlActs
+from assay.deps.approvals.sql import SqlApprovals
+from assay.deps.idempotency.sql import SqlActs
 
 def child(begun):
     store, acts = SqlApprovals(folder / "approvals.db"), SqlActs(folder / "acts.db")
@@ -158,7 +158,7 @@ def test_no_act_happens_twice_after_kill_9_at_30_random_moments(tmp_path: Path) 
     with SqlApprovals(tmp_path / "approvals.db") as store, SqlActs(tmp_path / "acts.db") as acts:
         asyncio.run(pause_each(store, in_folder(tmp_path, store, acts), 150))
     fork = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["assay.deps.approvals_sql", "assay.deps.idempotency_sql"])
+    fork.set_forkserver_preload(["assay.deps.approvals.sql", "assay.deps.idempotency.sql"])
     process = fork.Process(target=exec, args=(KILLED, {"folder": tmp_path}))
     process.start()
     process.join()

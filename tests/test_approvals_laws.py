@@ -28,8 +28,8 @@ from assay.deps.approvals import (
     Undecided,
     state_of,
 )
-from assay.deps.approvals_records import Record, claimed, finished, released, renewed
-from assay.deps.approvals_sql import SqlApprovals
+from assay.deps.approvals.records import Record, claimed, finished, released, renewed
+from assay.deps.approvals.sql import SqlApprovals
 from assay.evals.cli.approvals import visible
 
 from .approving import NOON

@@ -95,7 +95,7 @@ async def test_every_model_has_a_batch_of_its_own(server: BatchServer) -> None:
 async def test_a_full_batch_goes_and_the_next_one_fills(
     server: BatchServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("assay.deps.batch_formats.OpenAIBatches.most", 4)
+    monkeypatch.setattr("assay.deps.batches.formats.OpenAIBatches.most", 4)
     server.answer = echo
     async with asked() as found:
         model = found.resolve("large")

@@ -24,7 +24,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from assay.deps import BaselineModel, ConfigError
-from assay.deps.budget import Budget, Meter, Spent
+from assay.deps.spending.budget import Budget, Meter, Spent
 
 from .loopback import Provider
 

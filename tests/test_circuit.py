@@ -16,7 +16,6 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.wrapper import WrapperModel
 
 from assay.deps import BaselineModel, ConfigError
-from assay.deps.circuit import Circuit
 from assay.deps.errors import (
     CircuitOpen,
     ProviderBusy,
@@ -25,7 +24,8 @@ from assay.deps.errors import (
     ProviderGarbled,
     ProviderRefused,
 )
-from assay.deps.limiter import Limiter
+from assay.deps.resilience.circuit import Circuit
+from assay.deps.resilience.limiter import Limiter
 
 from .asking import ASKED, ask, stream
 from .virtual import now, virtually

@@ -36,7 +36,7 @@ from assay.deps.models import Models
 from assay.deps.safety.compaction import CLEARED, KEY, Compaction, summaries
 from assay.deps.safety.compaction_summary import window_of
 from assay.deps.sessions import MemorySessions
-from assay.deps.turns import answers, tokens
+from assay.deps.sessions.turns import answers, tokens
 
 WORDS = "all work and no play makes a dull day and a long night "
 

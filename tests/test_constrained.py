@@ -12,10 +12,10 @@ from pydantic_ai.messages import PartDeltaEvent, PartStartEvent, TextPart, ToolC
 from pydantic_ai.settings import ModelSettings
 
 from assay.agents import extract
-from assay.deps import constrained as constrained_module
-from assay.deps.constrained import ConstrainedModel, constrained
 from assay.deps.errors import ConfigError, ContextTooLong, MissingExtra, NotFound, UnknownModel
-from assay.deps.generation import LIBRARIES
+from assay.deps.providers import constrained as constrained_module
+from assay.deps.providers.constrained import ConstrainedModel, constrained
+from assay.deps.providers.generation import LIBRARIES
 from assay.deps.replay.recordings import Recordings
 from assay.deps.replay.tape import Replay
 

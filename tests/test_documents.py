@@ -17,14 +17,14 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.usage import RequestUsage, RunUsage
 
 from assay.agents.answer import Deps
-from assay.deps.chunks import chunks
-from assay.deps.document_index import SqliteDocuments
 from assay.deps.documents import Document
-from assay.deps.embeddings import BaselineEmbedding
+from assay.deps.documents.chunks import chunks
+from assay.deps.documents.index import SqliteDocuments
+from assay.deps.documents.ranking import fused
+from assay.deps.documents.terms import matching, terms
 from assay.deps.errors import ConfigError, InputError
 from assay.deps.fence import unfence
-from assay.deps.ranking import fused
-from assay.deps.terms import matching, terms
+from assay.deps.providers.embeddings import BaselineEmbedding
 from assay.tools.documents import PASSAGE, search_documents
 
 texts = st.text(alphabet=st.sampled_from("ab# \n\t.!\u2019é漢"), max_size=200) | st.text(

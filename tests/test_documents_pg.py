@@ -9,11 +9,11 @@ import sqlalchemy as sa
 from pydantic_ai import Embedder
 from pydantic_ai.usage import RunUsage
 
-from assay.deps.document_index import SqliteDocuments
-from assay.deps.document_pg import PostgresDocuments
-from assay.deps.embeddings import BaselineEmbedding
+from assay.deps.documents.index import SqliteDocuments
+from assay.deps.documents.postgres import PostgresDocuments
+from assay.deps.documents.ranking import fused
 from assay.deps.errors import ConfigError, InputError
-from assay.deps.ranking import fused
+from assay.deps.providers.embeddings import BaselineEmbedding
 
 from .stores import postgres
 from .test_documents import (

@@ -16,8 +16,6 @@ from pydantic_ai.embeddings import Embedder, EmbeddingResult, EmbeddingSettings
 from pydantic_ai.models.test import TestModel
 
 from assay.deps import Budget, ConfigError, Endpoint, Meter, MissingExtra, Models, UnknownModel
-from assay.deps.circuit import Circuit
-from assay.deps.embeddings import BaselineEmbedding, Embeds
 from assay.deps.errors import (
     CircuitOpen,
     ProviderBusy,
@@ -27,11 +25,13 @@ from assay.deps.errors import (
     ProviderRefused,
     ProviderTimeout,
 )
-from assay.deps.faults import Faults
-from assay.deps.limiter import Limiter
+from assay.deps.providers.embeddings import BaselineEmbedding, Embeds
 from assay.deps.replay.recordings import Recordings
 from assay.deps.replay.tape import Replay
-from assay.deps.retry import Retry
+from assay.deps.resilience.circuit import Circuit
+from assay.deps.resilience.faults import Faults
+from assay.deps.resilience.limiter import Limiter
+from assay.deps.resilience.retry import Retry
 from assay.deps.settings import Settings
 
 from .scripted import Reply, Scripted, Sent, refused, serving, vectors

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic_ai.embeddings import Embedder
 
 from assay.deps import Models
-from assay.deps.embeddings import DIMENSIONS, BaselineEmbedding
+from assay.deps.providers.embeddings import DIMENSIONS, BaselineEmbedding
 
 KEY = "planted-key-without-a-form"
 

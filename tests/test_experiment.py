@@ -14,7 +14,7 @@ from pydantic_evals import Case, Dataset
 from pydantic_evals.evaluators import EqualsExpected
 
 from assay.deps import BadDataset, ConfigError, Models
-from assay.deps.budget import Budget
+from assay.deps.spending.budget import Budget
 from assay.evals import RunStore, Scorecard, Suite, Trial, evaluate, plain, task_of
 from assay.evals.differences import differences
 from assay.evals.experiment import Conditions, Experiment

@@ -31,7 +31,7 @@ from pydantic_core import to_jsonable_python
 from assay.agents import extract, judge, triage
 from assay.deps import ConfigError, Models, NotFound, UnknownModel, by_name
 from assay.deps import models as deps_models
-from assay.deps.fallback import Trail
+from assay.deps.resilience.fallback import Trail
 
 from .chains import TAXONOMY, Kind, World, answer, behaving, llms
 from .chains import world as world

@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 from assay.agents import desk, triage
 from assay.deps import Endpoint, Models
-from assay.deps.fallback import Trail
+from assay.deps.resilience.fallback import Trail
 from assay.deps.taxonomy import Label, Taxonomy
 
 from .chains import TAXONOMY

@@ -12,7 +12,7 @@ from assay.deps.errors import (
     ProviderRefused,
     StreamCutShort,
 )
-from assay.deps.faults import Faults
+from assay.deps.resilience.faults import Faults
 
 from .asking import ASKED, stream
 from .faulty import WHOLE, End, Faulty, delta, events

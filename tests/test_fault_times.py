@@ -12,7 +12,7 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from assay.deps import ConfigError
 from assay.deps.errors import ProviderTimeout
-from assay.deps.faults import Faults
+from assay.deps.resilience.faults import Faults
 
 from .asking import ASKED, ask, stream
 from .faulty import Answer, Counted, Faulty, delta, events

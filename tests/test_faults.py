@@ -17,7 +17,6 @@ from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from assay.deps import BaselineModel
-from assay.deps.causes import fault
 from assay.deps.errors import (
     CircuitOpen,
     ContextTooLong,
@@ -29,7 +28,8 @@ from assay.deps.errors import (
     StreamCutShort,
     provider_fault,
 )
-from assay.deps.faults import Faults
+from assay.deps.resilience.causes import fault
+from assay.deps.resilience.faults import Faults
 from assay.deps.secrets import HIDDEN
 
 from .asking import ask, stream

@@ -27,7 +27,7 @@ from assay.deps.idempotency import (
     MemoryActs,
     Note,
 )
-from assay.deps.idempotency_sql import SqlActs
+from assay.deps.idempotency.sql import SqlActs
 from assay.tools.idempotent import idempotent
 
 from .stores import postgres as postgres

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from assay.deps.errors import OutcomeUnknown
 from assay.deps.idempotency import Act, Acts, Guarantee, Idempotency, MemoryActs, Note
-from assay.deps.idempotency_sql import SqlActs
+from assay.deps.idempotency.sql import SqlActs
 
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
@@ -116,7 +116,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from assay.deps.errors import OutcomeUnknown
 from assay.deps.idempotency import Act, Idempotency
-from assay.deps.idempotency_sql import SqlActs
+from assay.deps.idempotency.sql import SqlActs
 from assay.tools.idempotent import idempotent
 
 @dataclass
@@ -202,7 +202,7 @@ acts.close()
 
 def started(script: str, **names: Any) -> Any:
     fork: Any = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["assay.deps.idempotency_sql", "assay.tools.idempotent"])
+    fork.set_forkserver_preload(["assay.deps.idempotency.sql", "assay.tools.idempotent"])
     process = fork.Process(target=exec, args=(script, names))
     process.start()
     return process

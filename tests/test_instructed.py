@@ -20,7 +20,7 @@ from pydantic_ai.usage import RunUsage
 from assay.agents import extract
 from assay.agents.extract import Deps
 from assay.deps.errors import MissingExtra, ProviderGarbled, UnknownModel, provider_fault
-from assay.deps.instructed import InstructedModel, Mode, instructed
+from assay.deps.providers.instructed import InstructedModel, Mode, instructed
 from assay.deps.replay.recordings import Recordings
 from assay.deps.replay.tape import Replay
 

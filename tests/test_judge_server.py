@@ -14,8 +14,8 @@ from pydantic_evals import Case, Dataset
 
 from assay.deps import Endpoint, Models, unfence
 from assay.deps.providers import Clients
-from assay.deps.resilience import resilient
-from assay.deps.retry import Retry
+from assay.deps.resilience.layers import resilient
+from assay.deps.resilience.retry import Retry
 from assay.evals import Pairwise, Rubric, Suite, evaluate
 from assay.evals.judges.ask import Asking, ask_all
 from assay.evals.judges.bias import battery

@@ -11,7 +11,7 @@ from pydantic_evals import Case, Dataset
 from pydantic_evals.evaluators import Evaluator, EvaluatorContext, GEval, LLMJudge
 
 from assay.deps import ConfigError, Models
-from assay.deps.budget import Budget, Meter
+from assay.deps.spending.budget import Budget, Meter
 from assay.evals.checks import Check
 from assay.evals.engine import evaluate
 from assay.evals.judges.grounded import Grounded

@@ -43,7 +43,7 @@ def test_two_people_label_by_keyboard_and_go_on_where_they_stopped(
     page: Page, store: RunStore
 ) -> None:
     run = judged_run(store, 4)
-    with served(store, run, {("support", "rubric/polite"): "The reply is polite."}) as site:
+    with served(store, run, {("helpdesk", "rubric/polite"): "The reply is polite."}) as site:
         first, second, third, _ = (one.case for one in site.session.entries)
         page.go(site.url())
         page.until("document.activeElement.name === 'rater'")
@@ -115,7 +115,7 @@ def test_hostile_texts_stay_texts(page: Page, store: RunStore) -> None:
         for n, text in enumerate(hostile)
     ]
     run = stored(store, records)
-    criteria = {("support", text): f"{text} {BAD}" for text in hostile}
+    criteria = {("helpdesk", text): f"{text} {BAD}" for text in hostile}
     with served(store, run, criteria, expected=True) as site:
         page.go(site.url(HOSTILE[1]))
         for n in range(len(HOSTILE)):

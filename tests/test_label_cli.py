@@ -127,7 +127,7 @@ def test_it_prints_its_address_and_says_what_came_of_the_labels(
     assert seen == [9]
     assert "9 labels by 1 person, 9 of disputed items" in found.out
     assert "the judge agrees in 0.78" in found.out
-    assert "support, rubric/polite: no corrected mean: 9 labels, none of items drawn" in found.out
+    assert "helpdesk, rubric/polite: no corrected mean: 9 labels, none of items drawn" in found.out
     assert "its criteria cannot be read" in found.err
 
 
@@ -142,12 +142,12 @@ def test_show_diff_and_report_have_the_corrected_means(
     assert said.startswith(f"  {CHECK}: 0.50 raw, 0.")
     assert said.endswith("; 30 cases labelled at random)")
     assert assay("show", after.id, "--json") == 0
-    shown = json.loads(capsys.readouterr().out)["corrected"]["support"][CHECK]
+    shown = json.loads(capsys.readouterr().out)["corrected"]["helpdesk"][CHECK]
     assert (shown["raw"], shown["labels"]) == (0.5, 30)
     assert assay("diff", before.id, after.id) == 0
     assert f"  {CHECK}: +0.00 raw, " in capsys.readouterr().out
     assert assay("diff", before.id, after.id, "--json") == 0
-    assert json.loads(capsys.readouterr().out)["corrected"]["support"][CHECK]["labels"] == 30
+    assert json.loads(capsys.readouterr().out)["corrected"]["helpdesk"][CHECK]["labels"] == 30
     page = tmp_path / "report.html"
     assert assay("report", after.id, "-o", str(page)) == 0
     assert f"by people's labels: {said.partition(': ')[2]}" in page.read_text().replace(
@@ -233,7 +233,7 @@ def test_two_processes_take_labels_at_once_and_say_what_came_of_them(
     shown, told = other.communicate(timeout=30)
     assert other.returncode == 0
     assert "24 labels by 2 people; the judge agrees in 0.50" in shown
-    assert "support, rubric/polite: 0.50 raw, 1.00 corrected" in shown
+    assert "helpdesk, rubric/polite: 0.50 raw, 1.00 corrected" in shown
     assert "12 items to label" in told
     assert "every label is saved" in told
     assert len(store.people.labels(run.id)) == 24

@@ -36,7 +36,7 @@ def test_people_correct_a_mean_and_crashes_stay_in_it(store: RunStore) -> None:
         return 0.0 if one.case.endswith(("1", "6")) else one.value
 
     label_first(store, run, 50, said)
-    found = corrections(store, run, "support")[CHECK]
+    found = corrections(store, run, "helpdesk")[CHECK]
     assert isinstance(found, Corrected)
     assert found.raw == pytest.approx(80 / 120)
     assert found.low < 60 / 120 < found.high < found.raw + 0.05
@@ -54,7 +54,7 @@ def test_the_interval_covers_what_people_would_have_said_of_all(store: RunStore)
         verdicts = {i: v if rng.random() < 0.85 else 1 - v for i, v in people.items()}
         run = stored(store, [trial(i, verdict(CHECK, verdicts[i])) for i in people])
         label_first(store, run, 30, lambda one, of=people: of[int(one.key, 16)], seed=f"{n}")
-        found = corrections(store, run, "support")[CHECK]
+        found = corrections(store, run, "helpdesk")[CHECK]
         assert isinstance(found, Corrected)
         covered += found.low <= sum(people.values()) / 80 <= found.high
     assert covered >= 35  # 38 are 95%
@@ -65,7 +65,7 @@ def test_trials_and_raters_of_a_case_are_one_observation(store: RunStore) -> Non
     run = stored(store, [*records, trial(0, crashed=True, trial=2)])
     label_first(store, run, 24, lambda one: 1.0)
     label_first(store, run, 24, lambda one: 0.0, rater="bob")
-    found = corrections(store, run, "support")[CHECK]
+    found = corrections(store, run, "helpdesk")[CHECK]
     assert isinstance(found, Corrected)
     assert (found.labels, found.cases) == (12, 12)
     assert found.mean == pytest.approx((11 * 0.5 + 0.5 * 2 / 3) / 12)
@@ -73,15 +73,15 @@ def test_trials_and_raters_of_a_case_are_one_observation(store: RunStore) -> Non
 
 def test_few_labels_and_disputed_ones_correct_nothing_and_it_says_why(store: RunStore) -> None:
     run = judged_run(store)
-    assert corrections(store, run, "support") == {}
+    assert corrections(store, run, "helpdesk") == {}
     label_first(store, run, 9, lambda one: one.value)
-    assert corrections(store, run, "support") == {
+    assert corrections(store, run, "helpdesk") == {
         CHECK: "9 of 20 cases are labelled at random; label 10 or more"
     }
     other = judged_run(store)
     for one in entries_of(store, other):
         store.people.add_labels([word(one, 1.0, run=other.id, drawn="disagreement")])
-    found = corrections(store, other, "support")[CHECK]
+    found = corrections(store, other, "helpdesk")[CHECK]
     assert isinstance(found, str)
     assert found.startswith("20 labels, none of items drawn at random")
     assert said_of(found).startswith("no corrected mean: 20 labels")
@@ -92,7 +92,7 @@ def test_few_labels_and_disputed_ones_correct_nothing_and_it_says_why(store: Run
 def test_what_nobody_could_say_is_counted(store: RunStore) -> None:
     run = judged_run(store)
     label_first(store, run, 12, lambda one: one.value if int(one.key, 16) % 10 else None)
-    found = corrections(store, run, "support")[CHECK]
+    found = corrections(store, run, "helpdesk")[CHECK]
     unsaid = sum(one.value is None for one in standing(store.people.history(run.id)))
     assert isinstance(found, Corrected)
     assert found.labels == 12 - unsaid
@@ -103,11 +103,11 @@ def test_a_difference_is_corrected_where_people_labelled_both(store: RunStore) -
     before, after = judged_run(store, 60), judged_run(store, 60)
     label_first(store, before, 30, lambda one: one.value, seed=before.id)
     label_first(store, after, 9, lambda one: 1.0)
-    found = corrected_differences(store, before, after, "support")[CHECK]
+    found = corrected_differences(store, before, after, "helpdesk")[CHECK]
     assert isinstance(found, str)
     assert f"with --like {before.id}" in found
     label_first(store, after, 30, lambda one: 1.0, seed=before.id)
-    found = corrected_differences(store, before, after, "support")[CHECK]
+    found = corrected_differences(store, before, after, "helpdesk")[CHECK]
     assert isinstance(found, Corrected)
     assert found.raw == 0  # the judge sees none
     assert found.low < 0.5 < found.high
@@ -131,4 +131,4 @@ def test_a_runs_labels_are_gathered_judge_by_judge(store: RunStore) -> None:
     assert item.labels == {"ann": 2, "bob": 4}
     assert found["tone@m#1"].verdicts[item.id].label == 2
     assert item.candidate == "answer 1"
-    assert found[JUDGE].verdicts["support/case-1 #0 rubric/polite"].label == "pass"
+    assert found[JUDGE].verdicts["helpdesk/case-1 #0 rubric/polite"].label == "pass"

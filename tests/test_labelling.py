@@ -44,7 +44,7 @@ def entry(
     key: str = "k0", number: int = 0, check: str = CHECK, value: float = 1.0, doubt: float = 0.0
 ) -> Entry:
     return Entry(
-        suite="support",
+        suite="helpdesk",
         key=key,
         case=key,
         trial=number,
@@ -320,7 +320,7 @@ LABELS = st.builds(
     Label,
     made=st.datetimes(timezones=st.just(UTC)),
     run=st.just("r"),
-    suite=st.just("support"),
+    suite=st.just("helpdesk"),
     key=st.sampled_from(["k0", "k1"]),
     trial=st.just(0),
     check=st.just(CHECK),

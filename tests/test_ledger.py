@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assay.deps import ConfigError
-from assay.deps.caps import NOTHING, Amount, Cap, Count, Per, counted, what_is_full
 from assay.deps.errors import BudgetSpent
-from assay.deps.ledger import Entry, Ledger, MemoryLedger
-from assay.deps.ledger_sql import SqlLedger
+from assay.deps.spending.caps import NOTHING, Amount, Cap, Count, Per, counted, what_is_full
+from assay.deps.spending.ledger import Entry, Ledger, MemoryLedger
+from assay.deps.spending.ledger_sql import SqlLedger
 
 from .accounts import NOON, TOLD, Says, allowed, ask, stood
 from .stores import postgres as postgres
@@ -301,9 +301,9 @@ def test_postgresql_keeps_them_too(postgres: str) -> None:
 SPENDER = """
 import asyncio
 from datetime import UTC, datetime
-from assay.deps.caps import Amount, Cap
-from assay.deps.ledger import Entry
-from assay.deps.ledger_sql import SqlLedger
+from assay.deps.spending.caps import Amount, Cap
+from assay.deps.spending.ledger import Entry
+from assay.deps.spending.ledger_sql import SqlLedger
 
 async def main():
     ledger, caps = SqlLedger(place), [Cap(usd=1, per="month")]
@@ -327,7 +327,7 @@ asyncio.run(main())
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_processes_share_an_account(tmp_path: Path) -> None:
     context: Any = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["assay.deps.ledger_sql"])
+    context.set_forkserver_preload(["assay.deps.spending.ledger_sql"])
     place = tmp_path / "new" / "spend.db"
     workers = [
         context.Process(target=exec, args=(SPENDER, {"place": str(place), "worker": n}))

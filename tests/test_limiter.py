@@ -25,7 +25,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from assay.deps import BaselineModel, ConfigError
 from assay.deps.errors import ProviderBusy
-from assay.deps.limiter import Limiter, Load
+from assay.deps.resilience.limiter import Limiter, Load
 
 from .asking import ASKED, ask, stream
 from .narrow import ERRORS, TIMES, Narrow, Watched, limited, load, refusal

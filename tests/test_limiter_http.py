@@ -11,8 +11,8 @@ from pydantic_ai.models import Model
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from assay.deps.causes import retry_after
-from assay.deps.limiter import Limiter
+from assay.deps.resilience.causes import retry_after
+from assay.deps.resilience.limiter import Limiter
 
 from .asking import ask, stream
 from .crowd import NOON, Crowd

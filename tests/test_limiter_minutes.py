@@ -22,8 +22,8 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RequestUsage
 
 from assay.deps import ConfigError
-from assay.deps.limiter import Limiter
-from assay.deps.rates import LATEST, SPAN, Window, estimate
+from assay.deps.resilience.limiter import Limiter
+from assay.deps.resilience.rates import LATEST, SPAN, Window, estimate
 
 from .asking import ASKED, ask, stream
 from .narrow import ERRORS, TIMES, Narrow, Watched, in_a_minute, refusal

@@ -30,7 +30,7 @@ from assay.deps import database
 from assay.deps.errors import ConfigError, InputError
 from assay.deps.fence import unfence
 from assay.deps.memory import Memory, ranked
-from assay.deps.memory_sql import MOST, SqlMemories, episodes, metadata
+from assay.deps.memory.sql import MOST, SqlMemories, episodes, metadata
 from assay.tools.memory import EPISODE, forget, recall, remember
 
 from .stores import postgres

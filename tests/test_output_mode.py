@@ -18,8 +18,15 @@ from pydantic_ai.profiles import ModelProfile
 
 from assay.agents import copy_editor, extract, judge, triage
 from assay.deps import ConfigError, Endpoint
-from assay.deps.output_mode import MODES, Mode, OutputModes, current_mode, in_mode, mode_of
 from assay.deps.providers import Clients, build
+from assay.deps.providers.output_mode import (
+    MODES,
+    Mode,
+    OutputModes,
+    current_mode,
+    in_mode,
+    mode_of,
+)
 from assay.deps.taxonomy import Label, Taxonomy
 
 from .scripted import Reply, Sent, called, refused, said, serving

@@ -13,8 +13,8 @@ from pydantic_ai.messages import ModelRequest
 from pydantic_ai.models import Model
 
 from assay.deps import ConfigError, Endpoint, MissingExtra, Settings
-from assay.deps.output_mode import OutputModes, current_mode
 from assay.deps.providers import Clients, build
+from assay.deps.providers.output_mode import OutputModes, current_mode
 
 from .scripted import Scripted, refused, said, serving
 
@@ -171,7 +171,7 @@ def test_a_missing_library_is_named(name: str, monkeypatch: pytest.MonkeyPatch) 
     def missing(*args: object) -> Model:
         raise ImportError("no openai")
 
-    monkeypatch.setattr("assay.deps.providers._model", missing)
+    monkeypatch.setattr("assay.deps.providers.names._model", missing)
     with pytest.raises(MissingExtra, match=r"pip install 'assay-agents\[openai\]'"):
         build(name, Endpoint("http://127.0.0.1:9/v1"))
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assay.deps.documents.reading import html_text, pdf_text, read_document, read_folder
 from assay.deps.errors import ConfigError, InputError, MissingExtra
-from assay.deps.reading import html_text, pdf_text, read_document, read_folder
 
 PAGE = """<!doctype html><html><head><title>Bees &amp; hives</title><style>p {}</style></head><body>
 <h1>Bees</h1><p>A bee has<br>six   legs.<p>It &lt;buzzes&gt;.

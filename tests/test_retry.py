@@ -19,7 +19,6 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
 from assay.deps import BaselineModel, ConfigError
-from assay.deps.circuit import Circuit
 from assay.deps.errors import (
     CircuitOpen,
     ContextTooLong,
@@ -31,9 +30,10 @@ from assay.deps.errors import (
     ProviderTimeout,
     StreamCutShort,
 )
-from assay.deps.faults import Faults
-from assay.deps.limiter import Limiter
-from assay.deps.retry import Retry
+from assay.deps.resilience.circuit import Circuit
+from assay.deps.resilience.faults import Faults
+from assay.deps.resilience.limiter import Limiter
+from assay.deps.resilience.retry import Retry
 
 from .asking import ASKED, ask, stream
 from .faulty import WHOLE, Answer, Counted, Faulty, body, completion, delta, events, faulty

@@ -18,8 +18,8 @@ from pydantic_ai.usage import RunUsage
 
 from assay.deps.errors import AssayError, ConfigError, InputError
 from assay.deps.fence import unfence
-from assay.deps.search import Brave, Hit, Search, SearXNG, _hits  # pyright: ignore[reportPrivateUsage]
 from assay.deps.web import GuardedClient, Reach
+from assay.deps.web.search import Brave, Hit, Search, SearXNG, _hits  # pyright: ignore[reportPrivateUsage]
 from assay.tools.search import HIT, search_web
 
 from .pages import LOOPBACK, Pages, answer, redirect

@@ -26,8 +26,8 @@ from pydantic_ai.usage import RequestUsage
 
 from assay.deps.errors import ConfigError, InputError, SessionBusy, SessionMoved
 from assay.deps.sessions import MemorySessions, Session, Sessions, turn
-from assay.deps.sessions_sql import SqlSessions
-from assay.deps.turns import dump, read, tokens
+from assay.deps.sessions.sql import SqlSessions
+from assay.deps.sessions.turns import dump, read, tokens
 
 from .stores import postgres as postgres
 

@@ -16,7 +16,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 
 from assay.deps.errors import InputError, SessionMoved
 from assay.deps.sessions import MemorySessions, Sessions
-from assay.deps.sessions_sql import SqlSessions
+from assay.deps.sessions.sql import SqlSessions
 
 from .stores import postgres as postgres
 

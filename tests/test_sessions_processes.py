@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from assay.deps.sessions import Session
-from assay.deps.sessions_sql import SqlSessions
+from assay.deps.sessions.sql import SqlSessions
 
 from .stores import postgres as postgres
 
@@ -26,7 +26,7 @@ HEAD = """
 import asyncio
 from assay.deps.errors import SessionMoved
 from assay.deps.sessions import turn
-from assay.deps.sessions_sql import SqlSessions
+from assay.deps.sessions.sql import SqlSessions
 from pydantic_ai.messages import *
 
 def said(n):
@@ -89,7 +89,7 @@ asyncio.run(main())
 
 def started(script: str, **names: Any) -> Any:
     fork: Any = multiprocessing.get_context("forkserver")
-    fork.set_forkserver_preload(["assay.deps.sessions_sql", "pydantic_ai.messages"])
+    fork.set_forkserver_preload(["assay.deps.sessions.sql", "pydantic_ai.messages"])
     process = fork.Process(target=exec, args=(script, names))
     process.start()
     return process

@@ -15,9 +15,9 @@ from pydantic_ai import models as pydantic_ai_models
 
 from assay.agents import triage
 from assay.deps.errors import ProviderError
-from assay.deps.limiter import Limiter
 from assay.deps.models import Models
 from assay.deps.providers import Transport
+from assay.deps.resilience.limiter import Limiter
 from assay.deps.settings import Settings
 from assay.deps.taxonomy import Label, Taxonomy
 

@@ -23,13 +23,13 @@ from pydantic_ai.tools import ToolDefinition
 from pydantic_ai.usage import RequestUsage
 
 from assay.deps import BaselineModel, ConfigError, Endpoint, Models, by_name
-from assay.deps.caps import NOTHING, Amount, Cap
 from assay.deps.errors import AssayError, BudgetSpent, NotFound
 from assay.deps.layer import Asked
-from assay.deps.ledger import Ledger, MemoryLedger
-from assay.deps.ledger_sql import SqlLedger
-from assay.deps.resilience import resilient
+from assay.deps.resilience.layers import resilient
 from assay.deps.spending import Allowance
+from assay.deps.spending.caps import NOTHING, Amount, Cap
+from assay.deps.spending.ledger import Ledger, MemoryLedger
+from assay.deps.spending.ledger_sql import SqlLedger
 
 from .accounts import ASKED, NOON, PRICE, TOLD, Clock, Says, allowed, ask, stood, stream
 from .loopback import Provider

@@ -16,7 +16,7 @@ from pydantic_evals import Case, Dataset
 from pydantic_evals.evaluators import EqualsExpected
 
 from assay.deps import BaselineModel, Models
-from assay.deps.budget import Budget, Meter, Spent
+from assay.deps.spending.budget import Budget, Meter, Spent
 from assay.evals import RunStore, Suite, task_of
 from assay.evals.experiment import Conditions, Experiment
 from assay.evals.spent import spent_by

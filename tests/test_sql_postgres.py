@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 from pydantic_ai import ModelRetry
 
-from assay.deps import sql_postgres
 from assay.deps.errors import ConfigError
 from assay.deps.sql import Limits
-from assay.deps.sql_postgres import PostgresQueries
+from assay.deps.sql import postgres as sql_postgres
+from assay.deps.sql.postgres import PostgresQueries
 from assay.tools.sql import Answer, describe_database
 
 from .stores import postgres

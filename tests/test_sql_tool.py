@@ -15,8 +15,9 @@ from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RunUsage
 
 from assay.deps.errors import ConfigError, InputError
-from assay.deps.sql import SQL_CHARS, Limits, Queries, Scalar, placed
-from assay.deps.sql_sqlite import SqliteQueries
+from assay.deps.sql import Limits, Queries, Scalar, placed
+from assay.deps.sql.queries import SQL_CHARS
+from assay.deps.sql.sqlite import SqliteQueries
 from assay.tools.sql import Answer, describe_database, query_database
 
 TABLES = """

@@ -23,8 +23,8 @@ from assay.agents import extract, triage
 from assay.deps import Endpoint, Models
 from assay.deps import models as deps_models
 from assay.deps.errors import StreamCutShort
-from assay.deps.fallback import Trail
-from assay.deps.faults import Faults
+from assay.deps.resilience.fallback import Trail
+from assay.deps.resilience.faults import Faults
 from assay.deps.taxonomy import Label, Taxonomy
 
 DEPS = triage.Deps(

@@ -15,7 +15,7 @@ from assay.agents import support
 from assay.agents.support import Deps, Paused, Support
 from assay.deps.approvals import Approve, Deny, Edit, MemoryApprovals, Undecided
 from assay.deps.bank import BankRefused, Blocked, Refund, Ticket
-from assay.deps.bank_sql import SqlBank
+from assay.deps.bank.sql import SqlBank
 from assay.deps.errors import InputError
 from assay.deps.fence import unfenced
 from assay.evals.cli import app

@@ -26,7 +26,7 @@ from assay.deps.bank import (
     Refund,
     euros,
 )
-from assay.deps.bank_sql import SqlBank
+from assay.deps.bank.sql import SqlBank
 from assay.deps.errors import BadDataset, ConfigError, OutcomeUnknown
 from assay.deps.idempotency import Idempotency
 from assay.tools.bank import (
@@ -245,7 +245,7 @@ def test_a_moved_bank_is_the_same_bank_later() -> None:
 _ONE_REFUND = """
 import asyncio, sys
 from assay.deps.bank import BankRefused
-from assay.deps.bank_sql import SqlBank
+from assay.deps.bank.sql import SqlBank
 
 async def main():
     with SqlBank(sys.argv[1]) as bank:

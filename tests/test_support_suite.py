@@ -12,7 +12,7 @@ from pydantic_evals.otel import SpanTree
 
 from assay.agents.support import Support
 from assay.deps.bank import Blocked, Refund, Snapshot, Ticket
-from assay.deps.bank_sql import SqlBank
+from assay.deps.bank.sql import SqlBank
 from assay.deps.models import Models
 from assay.evals.checks import Check
 from assay.evals.suite import Trial

@@ -17,8 +17,8 @@ from pydantic_ai.models.test import TestModel
 from assay.agents import triage
 from assay.deps import BaseDeps, Endpoint, Models, Settings, Trail, by_name
 from assay.deps.errors import RunTimeout, ToolTimeout
-from assay.deps.output_mode import OutputModes
 from assay.deps.providers import Clients
+from assay.deps.providers.output_mode import OutputModes
 from assay.deps.taxonomy import Label, Taxonomy
 from assay.deps.timeouts import within
 

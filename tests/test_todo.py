@@ -25,11 +25,11 @@ from assay.agents import todo
 from assay.agents.baselines.todo_commands import Add, Complete, Delete, Find, Undo, Unknown, Update
 from assay.agents.baselines.todo_grammar import MAX_LINE, understood
 from assay.deps.approvals import Approve, Paused
-from assay.deps.approvals_sql import SqlApprovals
+from assay.deps.approvals.sql import SqlApprovals
 from assay.deps.errors import ConfigError, InputError
-from assay.deps.sessions_sql import SqlSessions
+from assay.deps.sessions.sql import SqlSessions
 from assay.deps.todos import MemoryTodos, TodoList
-from assay.deps.todos_sql import SqlTodos
+from assay.deps.todos.sql import SqlTodos
 from assay.evals.cli import app
 from assay.tools.confirmation import DROPPED, says_yes
 from assay.tools.todo_reply import Done

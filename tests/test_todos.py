@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from assay.deps.errors import InputError
 from assay.deps.todos import MAX_TITLE, Change, MemoryTodos, Query, Task, TodoList, due_day
-from assay.deps.todos_sql import SqlTodos
+from assay.deps.todos.sql import SqlTodos
 
 from .stores import postgres as postgres
 

@@ -29,13 +29,13 @@ from assay.deps import BaseDeps, Models, by_name
 from assay.deps import models as deps_models
 from assay.deps.approvals import MemoryApprovals
 from assay.deps.errors import GuardFailed, GuardHit, LoopDetected, ProviderDown
-from assay.deps.faults import Faults
-from assay.deps.limiter import Limiter
 from assay.deps.loop_guard import LoopGuard
-from assay.deps.retry import Retry
-from assay.deps.span_files import Batches, JsonLines
+from assay.deps.resilience.faults import Faults
+from assay.deps.resilience.limiter import Limiter
+from assay.deps.resilience.retry import Retry
 from assay.deps.spans import note
 from assay.deps.traces import Scrubbing
+from assay.deps.traces.files import Batches, JsonLines
 from assay.evals.span_store import open_traces
 from assay.evals.spans import Span, Trace
 from assay.tools.beside import beside
@@ -405,7 +405,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
-from assay.deps.span_files import Batches
+from assay.deps.traces.files import Batches
 from assay.deps.traces import sink_of
 provider = TracerProvider()
 provider.add_span_processor(Batches(sink_of(Path(sys.argv[1])), size=7))
@@ -435,7 +435,7 @@ def test_a_forked_process_writes_its_own_spans_once(tmp_path: Path) -> None:
 import os
 from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
-from assay.deps.span_files import Batches
+from assay.deps.traces.files import Batches
 from assay.deps.traces import sink_of
 provider = TracerProvider()
 provider.add_span_processor(Batches(sink_of(Path({str(tmp_path / "spans.db")!r})), seconds=3600))
@@ -458,7 +458,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from opentelemetry.sdk.trace import TracerProvider
-from assay.deps.span_files import Batches
+from assay.deps.traces.files import Batches
 from assay.deps.traces import sink_of
 provider = TracerProvider()
 provider.add_span_processor(Batches(sink_of(Path(sys.argv[1])), seconds=3600))

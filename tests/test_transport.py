@@ -17,8 +17,8 @@ from pydantic_ai.models.openai import OpenAIChatModel, OpenAIChatModelSettings
 
 from assay.deps import Endpoint, MissingExtra, Settings
 from assay.deps.errors import ProviderDown, ProviderError, ProviderTimeout
-from assay.deps.faults import Faults
 from assay.deps.providers import Clients, Transport, build
+from assay.deps.resilience.faults import Faults
 
 from .asking import ASKED, ask, stream
 from .faulty import WHOLE, Answer, Faulty, body, completion, delta, events
@@ -32,7 +32,7 @@ pytest.importorskip("aiohttp", reason="the extra `fast` is not installed")
 if tuple(map(int, version("openai").split(".")[:2])) < (3, 52):
     pytest.skip("the extra `fast` asks for openai 3.52", allow_module_level=True)
 
-from assay.deps.transport import AioTransport, lean  # after what it needs
+from assay.deps.providers.transport import AioTransport, lean  # after what it needs
 
 pytestmark = pytest.mark.slow
 
@@ -344,7 +344,7 @@ def test_settings_choose(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "assay.deps.transport", None)
+    monkeypatch.setitem(sys.modules, "assay.deps.providers.transport", None)
     with pytest.raises(MissingExtra, match=r"pip install 'assay-agents\[fast\]'"):
         model_at("http://127.0.0.1:9/v1")
     assert model_at("http://127.0.0.1:9/v1", "sdk").model_name == "m"

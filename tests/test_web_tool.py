@@ -11,9 +11,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic_ai import ModelRetry
 
-from assay.deps.addresses import Address, parsed, why_refused
 from assay.deps.fence import unfence
 from assay.deps.web import GuardedClient, Reach, Web
+from assay.deps.web.addresses import Address, parsed, why_refused
 from assay.tools.web import fetch_page
 
 from .pages import Pages, answer, context, fetched, mocked, opened, redirect, refused

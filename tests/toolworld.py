@@ -10,18 +10,18 @@ from zoneinfo import ZoneInfo
 import httpx2
 
 from assay.deps.bank import BankData, Policies
-from assay.deps.bank_sql import SqlBank
-from assay.deps.document_index import SqliteDocuments
+from assay.deps.bank.sql import SqlBank
 from assay.deps.documents import Document
+from assay.deps.documents.index import SqliteDocuments
 from assay.deps.folder import Folder
 from assay.deps.history import MemoryMessages, PastMessage
 from assay.deps.idempotency import Idempotency, MemoryActs
-from assay.deps.memory_sql import SqlMemories
-from assay.deps.search import SearXNG
-from assay.deps.sql_sqlite import SqliteQueries
+from assay.deps.memory.sql import SqlMemories
+from assay.deps.sql.sqlite import SqliteQueries
 from assay.deps.style import MemoryStyle, StyleRule
 from assay.deps.todos import MemoryTodos
 from assay.deps.web import GuardedClient, Reach, Web
+from assay.deps.web.search import SearXNG
 
 from .pages import mocked
 

@@ -10,9 +10,10 @@ from pydantic import SecretStr
 from pydantic_ai import Agent
 from pydantic_ai.models.instrumented import InstrumentationSettings
 
-from assay.deps import approvals, approvals_store, spans
-from assay.deps.span_files import Batches
+from assay.deps import spans
+from assay.deps.approvals import outcomes, store
 from assay.deps.traces import Scrubbing, sink_of
+from assay.deps.traces.files import Batches
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def recorded(
     tracer = provider.get_tracer("assay")
     try:
         with pytest.MonkeyPatch.context() as patch:
-            for module in (spans, approvals, approvals_store):
+            for module in (spans, outcomes, store):
                 patch.setattr(module, "_tracer", tracer)
             Agent.instrument_all(
                 InstrumentationSettings(

@@ -8,7 +8,7 @@ from pydantic_ai import ModelRetry, RunContext
 
 from ..deps.errors import InputError
 from ..deps.fence import fence
-from ..deps.search import HasSearch, Hit
+from ..deps.web.search import HasSearch, Hit
 
 __all__ = ("HIT", "search_web")
 

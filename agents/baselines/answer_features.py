@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import log
 
-from ...deps.terms import terms
+from ...deps.documents.terms import terms
 
 __all__ = ("Candidate", "Question", "stem", "weights")
 

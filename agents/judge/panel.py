@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from ...deps.causes import unanswered
 from ...deps.errors import ConfigError
+from ...deps.resilience.causes import unanswered
 from ...tools.together import together
 from .frame import Criterion, Deps
 from .rubric import Judgement, Mark, Verdict, run

@@ -12,9 +12,9 @@ from pydantic_ai.usage import RunUsage, UsageLimits
 from turns import INSTRUCTIONS, MODEL, Status, lookup, take_turns
 
 from assay.deps import BaseDeps
-from assay.deps.fallback import Trail
 from assay.deps.models import by_name
 from assay.deps.providers import Transport
+from assay.deps.resilience.fallback import Trail
 from assay.deps.settings import Settings
 
 transport = TypeAdapter[Transport](Transport).validate_python(sys.argv[2])

@@ -29,8 +29,8 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.settings import ModelSettings
 
-from ..base import utc_now
 from ..baseline import is_baseline
+from ..clock import utc_now
 from ..errors import ConfigError
 from .answers import asked_of, recording_of, response_from, stream_from
 from .recordings import BadRecording, Key, Recording, Recordings, dump

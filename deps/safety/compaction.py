@@ -50,8 +50,8 @@ from typing_extensions import TypedDict
 
 from ..baseline import is_baseline
 from ..errors import ConfigError, ContextTooLong
+from ..sessions.turns import estimate, tokens
 from ..spans import note as span
-from ..turns import estimate, tokens
 from .compaction_summary import ASSUMED, SUMMARY, summariser, summed_up, window_of
 from .compaction_view import Shorter, answered, cut, digest, result_steps, turn_starts
 

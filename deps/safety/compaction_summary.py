@@ -13,7 +13,7 @@ from pydantic_ai.models.fallback import FallbackModel
 from ..baseline import is_baseline, layers
 from ..fence import FENCE_RULE, fence
 from ..models import BASELINE, ROLES, Models
-from ..turns import BYTES_PER_TOKEN
+from ..sessions.turns import BYTES_PER_TOKEN
 from .compaction_view import rendered
 
 __all__ = ("ASSUMED", "SUMMARY", "summariser", "summed_up", "window_of")

@@ -21,7 +21,7 @@ from pydantic_ai.messages import (
 from ..fence import fence
 from ..loop_guard import MARK as LOOP_NOTE
 from ..replay.requests import canonical
-from ..turns import answers, readable
+from ..sessions.turns import answers, readable
 
 __all__ = (
     "Shorter",

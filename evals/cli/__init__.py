@@ -211,7 +211,7 @@ def eval_(
 
     An agent is one of ours, or a suite of yours: package.module:suite, path/to/file.py:suite.
     """
-    from ...deps.budget import Budget
+    from ...deps.spending.budget import Budget
     from ..experiment import Conditions
     from .eval import EvalOptions, evaluate_agents
 

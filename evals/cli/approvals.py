@@ -23,7 +23,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...deps.approvals import Approve, Deny, Edit, Paused, Request, state_of
-from ...deps.approvals_sql import SqlApprovals
+from ...deps.approvals.sql import SqlApprovals
 from ...deps.errors import ConfigError
 from ...deps.models import Models
 from .door import FAILED, err, out, say_model, wait_for

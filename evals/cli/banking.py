@@ -7,10 +7,10 @@ from typing import Any
 
 from ...agents import support
 from ...deps.approvals import Approvals
-from ...deps.approvals_sql import SqlApprovals
-from ...deps.bank_sql import SqlBank
+from ...deps.approvals.sql import SqlApprovals
+from ...deps.bank.sql import SqlBank
 from ...deps.idempotency import Idempotency
-from ...deps.idempotency_sql import SqlActs
+from ...deps.idempotency.sql import SqlActs
 from ...deps.models import Models
 from ..suites.support import NOON, policies, sample
 

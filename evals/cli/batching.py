@@ -5,8 +5,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from ...deps.batches import Batches
-from ...deps.budget import Budget
 from ...deps.errors import ConfigError
+from ...deps.spending.budget import Budget
 from ..experiment import Conditions
 from .door import err
 

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
-from ...deps.base import utc_now
+from ...deps.clock import utc_now
 from ...deps.errors import ConfigError, InputError
 from ...deps.models import Models
 from ..judges.ask import Asking, ask_all, judge_of

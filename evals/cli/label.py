@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...deps.base import utc_now
+from ...deps.clock import utc_now
 from ...deps.errors import BadDataset, ConfigError, InputError
 from ..judges.calibrate import calibrate
 from ..judges.corrections import corrections, said_of

@@ -29,8 +29,8 @@ from pydantic_core import to_json
 
 from ...agents import extract
 from ...deps.errors import AssayError, InputError, provider_fault
-from ...deps.fallback import Answered, Trail
 from ...deps.models import Models, model_name
+from ...deps.resilience.fallback import Answered, Trail
 from ...deps.secrets import scrub
 from ..suites import NAMES, load
 from .door import explain

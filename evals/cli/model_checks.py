@@ -12,7 +12,7 @@ from pydantic_ai.messages import ModelRequest
 from pydantic_ai.models import Model
 from pydantic_ai.settings import ModelSettings
 
-from ...deps.output_mode import MODES, Mode, in_mode
+from ...deps.providers.output_mode import MODES, Mode, in_mode
 from ...deps.secrets import scrub
 
 __all__ = ("EMBED", "TEXT", "Lists", "Step", "check_chat", "one_line", "step")

@@ -12,10 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...deps.baseline import layers
-from ...deps.embeddings import LayeredEmbedding
 from ...deps.errors import ConfigError
 from ...deps.models import BASELINE, NOT_AN_LLM, ROLES, Models
-from ...deps.output_mode import MODES, Mode, current_mode
+from ...deps.providers.embeddings import LayeredEmbedding
+from ...deps.providers.output_mode import MODES, Mode, current_mode
 from .door import PASS, PROVIDER, USAGE, out, wait_for
 from .model_checks import EMBED, TEXT, Lists, Step, check_chat, one_line, step
 

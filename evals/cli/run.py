@@ -12,8 +12,8 @@ import yaml
 from pydantic_core import to_json, to_jsonable_python
 
 from ...deps.errors import ConfigError
-from ...deps.fallback import Trail
 from ...deps.models import Models
+from ...deps.resilience.fallback import Trail
 from .door import FAILED, PASS, err, explain, out, read_text, say_model, wait_for
 from .runners import Options, runner
 

@@ -105,8 +105,8 @@ def resumer(
 
 def _answering(models: Models, options: Options) -> Callable[[str], Awaitable[Any]]:
     """Return what answers from the folder that the options name; vectors only if a model is set."""
-    from ...deps.document_index import SqliteDocuments
-    from ...deps.reading import read_folder
+    from ...deps.documents.index import SqliteDocuments
+    from ...deps.documents.reading import read_folder
 
     if options.documents is None:
         raise ConfigError("'answer' needs documents; name a folder of them: --documents FOLDER")

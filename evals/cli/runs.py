@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ...deps.base import utc_now
+from ...deps.clock import utc_now
 from ...deps.errors import ConfigError
 from ..differences import Difference, differences
 from ..judges.corrections import Corrections, corrected_differences, corrections, said_of

@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ...agents import todo
 from ...deps.approvals import Approvals
-from ...deps.approvals_sql import SqlApprovals
-from ...deps.base import utc_now
+from ...deps.approvals.sql import SqlApprovals
+from ...deps.clock import utc_now
 from ...deps.errors import ConfigError
 from ...deps.models import Models
-from ...deps.sessions_sql import SqlSessions
-from ...deps.todos_sql import SqlTodos
+from ...deps.sessions.sql import SqlSessions
+from ...deps.todos.sql import SqlTodos
 
 __all__ = ("keeping", "listing", "resuming")
 

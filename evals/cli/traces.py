@@ -15,7 +15,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from ...deps.errors import ConfigError
-from ...deps.trace_file import LOCAL
+from ...deps.traces.form import LOCAL
 from ..reports.words import dollars, seconds
 from ..span_store import Traces, open_traces
 from ..spans import Kind, Node, Span, Trace

@@ -8,8 +8,8 @@ from pydantic_ai.usage import RunUsage
 
 from ...agents import judge
 from ...agents.judge import Criterion, grounded, pairwise, scores
-from ...deps.causes import unanswered
 from ...deps.models import Models
+from ...deps.resilience.causes import unanswered
 from ..statistics.agreement import Label
 from ..workers import schedule
 from .base import JudgeId, identity

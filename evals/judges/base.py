@@ -15,9 +15,9 @@ from pydantic_ai.usage import RunUsage
 from pydantic_core import to_json
 from pydantic_evals.evaluators import EvaluationReason, EvaluatorContext, EvaluatorOutput
 
-from ...deps.causes import unanswered
 from ...deps.models import BASELINE, Models
 from ...deps.replay.requests import canonical, digest
+from ...deps.resilience.causes import unanswered
 from ..checks import Check
 from ..outcome import Unscored
 from ..suite import TRIAL, Trial

@@ -15,11 +15,11 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.usage import RunUsage
 
 from ...deps.baseline import is_baseline
-from ...deps.budget import price
 from ...deps.layer import AnswerT, Asked, Layer, Opening, response_of
 from ...deps.models import Models
 from ...deps.replay.answers import asked_of
 from ...deps.replay.requests import canonical, digest
+from ...deps.spending.budget import price
 from ..suite import Trial
 
 __all__ = ("MOST", "Once", "judging")

@@ -18,7 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from ...deps.base import utc_now
+from ...deps.clock import utc_now
 from ...deps.database import open_engine, said
 from ...deps.errors import ConfigError
 from . import rows

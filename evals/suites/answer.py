@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field, TypeAdapter
 from pydantic_evals.evaluators import EvaluatorContext, EvaluatorOutput
 
 from ...agents import answer
-from ...deps.document_index import SqliteDocuments
 from ...deps.documents import Document
+from ...deps.documents.index import SqliteDocuments
 from ..checks import Check, MaxRequests, MaxSeconds, verdict
 from ..judges.grounded import Grounded
 from ..suite import DATASETS, Suite, Trial

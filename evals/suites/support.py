@@ -17,7 +17,7 @@ from pydantic_evals.evaluators import EvaluatorContext, EvaluatorOutput
 from ...agents import support
 from ...deps.approvals import Approve, Deny, Paused
 from ...deps.bank import BankData, Blocked, Policies, Refund, Snapshot, Ticket
-from ...deps.bank_sql import SqlBank
+from ...deps.bank.sql import SqlBank
 from ...tools.bank import Receipt
 from ..checks import Check, MaxRequests, MaxSeconds, verdict
 from ..judges.rubric import Rubric

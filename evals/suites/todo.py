@@ -13,7 +13,7 @@ from pydantic_evals.evaluators import EvaluatorContext, EvaluatorOutput
 from ...agents import todo
 from ...deps.approvals import Paused
 from ...deps.todos import Due, Priority, Task, TodoList
-from ...deps.todos_sql import SqlTodos
+from ...deps.todos.sql import SqlTodos
 from ...tools.confirmation import says_yes
 from ..checks import Check, MaxRequests, MaxSeconds, verdict
 from ..suite import DATASETS, Suite, Trial

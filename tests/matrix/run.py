@@ -13,10 +13,10 @@ from unittest.mock import patch
 from pydantic import SecretStr
 
 from assay.deps import BaseDeps, Endpoint, Models, Settings
-from assay.deps.circuit import Circuit
-from assay.deps.faults import Faults
-from assay.deps.limiter import Limiter
-from assay.deps.retry import Retry
+from assay.deps.resilience.circuit import Circuit
+from assay.deps.resilience.faults import Faults
+from assay.deps.resilience.limiter import Limiter
+from assay.deps.resilience.retry import Retry
 
 from .acts import Script, Unable
 from .cells import Behaviour, fill, look_and_fill

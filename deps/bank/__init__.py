@@ -1,0 +1,43 @@
+"""A bank's customers with their cards, accounts and payments, and what support may do with them."""
+
+from .accounts import (
+    Account,
+    Bank,
+    BankData,
+    BankRefused,
+    Blocked,
+    Card,
+    Customer,
+    HasBank,
+    Loss,
+    Payment,
+    Policies,
+    Refund,
+    Snapshot,
+    Ticket,
+    Topic,
+    Transaction,
+    Why,
+    euros,
+)
+
+__all__ = (
+    "Account",
+    "Bank",
+    "BankData",
+    "BankRefused",
+    "Blocked",
+    "Card",
+    "Customer",
+    "HasBank",
+    "Loss",
+    "Payment",
+    "Policies",
+    "Refund",
+    "Snapshot",
+    "Ticket",
+    "Topic",
+    "Transaction",
+    "Why",
+    "euros",
+)
