@@ -35,7 +35,7 @@ eval: install  ## evaluate every agent, and compare with the accepted scorecards
 test: install  ## the default tests, on every core
 	$(BIN)/pytest -n auto --dist worksteal -p no:inline_snapshot
 
-slow: install  ## the tests with processes, browsers and every provider protocol
+slow: install  ## the tests with processes, browsers, servers and every provider protocol
 	$(BIN)/pytest -n auto --dist worksteal -p no:inline_snapshot -m slow
 
 matrix: install  ## every provider protocol against everything a provider does

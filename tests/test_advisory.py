@@ -26,6 +26,8 @@ from assay.evals.verdicts import compare, gate
 
 from .judges import POLITE, Judge, calibration, passes, suite
 
+pytestmark = pytest.mark.slow
+
 CASES = [f"c{i:02}" for i in range(16)]
 RUBRIC = Rubric([POLITE])
 NAME = "rubric/polite"

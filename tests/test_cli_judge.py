@@ -9,6 +9,8 @@ from typer.testing import CliRunner
 
 from assay.evals.cli import app
 
+pytestmark = pytest.mark.slow
+
 RUNNER = CliRunner()
 
 SOURCES = "The bridge was built in 1931 by Ada Stone. It is 420 metres long and made of steel."

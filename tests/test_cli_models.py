@@ -15,6 +15,8 @@ from assay.evals.cli import main
 
 from .scripted import Reply, Scripted, Sent, called, listing, refused, said, serving, vectors
 
+pytestmark = pytest.mark.slow
+
 KEY = "planted-key-without-a-form"
 SEEN = {"animal": "fox", "count": 3}
 

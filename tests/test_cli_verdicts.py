@@ -10,6 +10,8 @@ import pytest
 from assay.evals.cli import main
 from assay.evals.store.database import RunStore
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 from pathlib import Path
 from pydantic_ai import Agent

@@ -36,6 +36,8 @@ from assay.deps.settings import Settings
 
 from .scripted import Reply, Scripted, Sent, refused, serving, vectors
 
+pytestmark = pytest.mark.slow
+
 KEY = "planted-key-without-a-form"
 
 

@@ -2,6 +2,8 @@
 
 from contextlib import aclosing
 
+import pytest
+
 from assay.agents import desk, triage
 from assay.deps import Endpoint, Models
 from assay.deps.resilience.fallback import Trail
@@ -9,6 +11,8 @@ from assay.deps.taxonomy import Label, Taxonomy
 
 from .chains import TAXONOMY
 from .loopback import Provider
+
+pytestmark = pytest.mark.slow
 
 
 def dying(provider: Provider) -> Models:

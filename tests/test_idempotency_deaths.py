@@ -19,6 +19,8 @@ from assay.deps.errors import OutcomeUnknown
 from assay.deps.idempotency import Act, Acts, Guarantee, Idempotency, MemoryActs, Note
 from assay.deps.idempotency.sql import SqlActs
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 posix = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 

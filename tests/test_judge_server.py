@@ -24,6 +24,8 @@ from assay.evals.report import SuiteReport
 
 from .scripted import Reply, Sent, called, refused, said, serving
 
+pytestmark = pytest.mark.slow
+
 CASES = [Case(name=f"n{n}", inputs=f"{n}", expected_output=f"{n}") for n in range(6)]
 
 

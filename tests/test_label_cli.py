@@ -24,6 +24,8 @@ from assay.evals.store.rows import Run
 
 from .labelling import JUDGE, judged_run, served
 
+pytestmark = pytest.mark.slow
+
 CHECK = "rubric/polite"
 
 

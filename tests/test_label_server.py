@@ -17,6 +17,8 @@ from assay.evals.store.database import RunStore
 
 from .labelling import judged_run, served
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:

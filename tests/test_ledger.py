@@ -25,6 +25,8 @@ from assay.deps.spending.ledger_sql import SqlLedger
 from .accounts import NOON, TOLD, Says, allowed, ask, stood
 from .stores import postgres as postgres
 
+pytestmark = pytest.mark.slow
+
 MINUTE = timedelta(minutes=1)
 
 

@@ -19,6 +19,8 @@ from .crowd import NOON, Crowd
 from .crowd import crowd as crowd
 from .narrow import load
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),

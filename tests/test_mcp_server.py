@@ -32,6 +32,8 @@ from assay.evals.cli.mcp_server import Served, server_of, serving
 from assay.evals.cli.runners import Options
 from assay.tools.mcp import mcp_tools
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = Options(labels=None, target="invoice", guide=None, out=Path())
 ASSAY = [str(Path(sys.executable).with_name("assay"))]
 NOTE = "baseline, not an LLM"

@@ -31,6 +31,8 @@ from assay.deps.taxonomy import Label, Taxonomy
 
 from .scripted import Reply, Sent, called, refused, said, serving
 
+pytestmark = pytest.mark.slow
+
 KEY = "sk-planted-planted-1"
 NOW = dt.datetime(2026, 3, 4, 9, tzinfo=dt.UTC)
 

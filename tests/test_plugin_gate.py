@@ -6,6 +6,8 @@ from .plugin_service import DIGITS, accept, run, stored, write, write_digits
 from .plugin_service import loaded as loaded
 from .plugin_service import service as service
 
+pytestmark = pytest.mark.slow
+
 
 def test_the_gate_passes_what_is_no_worse_whatever_thresholds_say(
     service: pytest.Pytester,

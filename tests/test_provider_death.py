@@ -12,6 +12,8 @@ from assay.evals.suites import triage
 
 from .loopback import Provider
 
+pytestmark = pytest.mark.slow
+
 CASES = "cases:\n" + "".join(
     f"- {{name: case-{n}, inputs: message {n}, expected_output: {{label: null}}}}\n"
     for n in range(5)

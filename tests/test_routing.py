@@ -23,6 +23,8 @@ from assay.evals.routing import retrade, trade
 
 from .loopback import Provider
 
+pytestmark = pytest.mark.slow
+
 SMALL, LARGE = "gpt-4o-mini", "gpt-4o"  # names with a price
 TEXTS = [f"text {i:02}" + " and more" * (5 * (i % 2)) for i in range(24)]
 

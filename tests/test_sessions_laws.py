@@ -20,6 +20,8 @@ from assay.deps.sessions.sql import SqlSessions
 
 from .stores import postgres as postgres
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 
 IDS = st.sampled_from(["a", "b", "c"])

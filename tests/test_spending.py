@@ -34,6 +34,8 @@ from assay.deps.spending.ledger_sql import SqlLedger
 from .accounts import ASKED, NOON, PRICE, TOLD, Clock, Says, allowed, ask, stood, stream
 from .loopback import Provider
 
+pytestmark = pytest.mark.slow
+
 MINUTE = timedelta(minutes=1)
 
 

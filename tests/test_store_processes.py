@@ -19,6 +19,8 @@ from assay.evals.store.writer import StoreWriter
 
 from .stores import begin, record
 
+pytestmark = pytest.mark.slow
+
 
 async def test_a_cancelled_writer_still_writes_what_it_was_given(tmp_path: Path) -> None:
     store = RunStore(tmp_path / "runs.db")
