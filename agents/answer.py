@@ -11,6 +11,7 @@ from ..deps.base import BaseDeps
 from ..deps.baseline import BaselineModel
 from ..deps.documents import Documents
 from ..deps.fence import FENCE_RULE, fence, unfence
+from ..deps.loop_guard import LoopGuard
 from ..deps.models import by_name
 from ..tools.citations import Citation, Claim, cited
 from ..tools.documents import search_documents, shown
@@ -93,7 +94,7 @@ agent = Agent(
     output_type=ToolOutput[Answer](answer, name="answer", description=Reply.__doc__),
     instructions=INSTRUCTIONS,
     retries={"output": 3},
-    capabilities=[by_name(_baseline)],
+    capabilities=[by_name(_baseline), LoopGuard()],
 )
 agent.tool(search_documents)
 

@@ -11,6 +11,7 @@ from ..deps.base import BaseDeps
 from ..deps.baseline import BaselineModel
 from ..deps.fence import FENCE_RULE, fence, unfence
 from ..deps.issues import Issue
+from ..deps.loop_guard import LoopGuard
 from ..deps.models import by_name
 from ..deps.style import MemoryStyle, StyleGuide
 from ..tools.findings import Findings, misplaced, moved, placed
@@ -20,7 +21,7 @@ from ..tools.together import together
 
 __all__ = ("INSTRUCTIONS", "Deps", "Issue", "Review", "agent", "run")
 
-DOCUMENT = "document"
+DOCUMENT = "document"  # the name of the fence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +101,7 @@ agent = Agent(
     output_type=ToolOutput(check, name="findings", description=Findings.__doc__),
     instructions=INSTRUCTIONS,
     retries={"output": 3},
-    capabilities=[by_name(_baseline)],
+    capabilities=[by_name(_baseline), LoopGuard()],
 )
 agent.tool(style_rule)
 

@@ -14,6 +14,7 @@ from ..deps.base import BaseDeps
 from ..deps.baseline import BaselineModel
 from ..deps.drafts import Draft, T, draft
 from ..deps.fence import FENCE_RULE, fence, unfence
+from ..deps.loop_guard import LoopGuard
 from ..deps.models import by_name
 from ..deps.streaming import OnEvent, Stream, filling, streamed
 from ..tools.forms import proved
@@ -85,7 +86,7 @@ def _agent(target: type[BaseModel]) -> Agent[Deps, Extraction[Any]]:
         output_type=ToolOutput(extraction, name="extraction", description=target.__doc__),
         instructions=INSTRUCTIONS,
         retries={"output": 3},
-        capabilities=[by_name(partial(_baseline, target))],
+        capabilities=[by_name(partial(_baseline, target)), LoopGuard()],
     )
     agent.tool(find_quote)
     agent.instructions(today)

@@ -13,6 +13,7 @@ from ..deps.baseline import BaselineModel
 from ..deps.fence import FENCE_RULE, fence, unfence
 from ..deps.history import MemoryMessages, MessageStore
 from ..deps.instructions import instructed_by
+from ..deps.loop_guard import LoopGuard
 from ..deps.models import by_name
 from ..deps.streaming import OnEvent, Stream, streamed, valid
 from ..deps.taxonomy import Taxonomy
@@ -94,7 +95,7 @@ agent = Agent(
     deps_type=Deps,
     output_type=Triage,
     instructions=INSTRUCTIONS,
-    capabilities=[by_name(_baseline), instructed_by(labels)],
+    capabilities=[by_name(_baseline), instructed_by(labels), LoopGuard()],
 )
 agent.tool(similar_messages)
 

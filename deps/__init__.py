@@ -1,5 +1,6 @@
 """What agents and tools are given: models, settings, clock, stores, errors."""
 
+from .acting import ActingBaseline
 from .base import BaseDeps
 from .baseline import BaselineModel
 from .errors import (
@@ -15,10 +16,13 @@ from .errors import (
     Unsolvable,
 )
 from .fence import FENCE_RULE, fence, unfence
+from .idempotency import Idempotency
+from .loop_guard import LoopGuard
 from .memo import Memo
 from .models import BASELINE, Endpoint, Models, by_name
 from .resilience.fallback import Answered, Trail
 from .resilience.limiter import Limiter
+from .safety import safe
 from .settings import Settings
 from .spending import Allowance, Cap
 from .spending.budget import Budget, Meter
@@ -26,6 +30,7 @@ from .spending.budget import Budget, Meter
 __all__ = (
     "BASELINE",
     "FENCE_RULE",
+    "ActingBaseline",
     "Allowance",
     "Answered",
     "AssayError",
@@ -37,8 +42,10 @@ __all__ = (
     "Cap",
     "ConfigError",
     "Endpoint",
+    "Idempotency",
     "InputError",
     "Limiter",
+    "LoopGuard",
     "Memo",
     "Meter",
     "MissingExtra",
@@ -51,5 +58,6 @@ __all__ = (
     "Unsolvable",
     "by_name",
     "fence",
+    "safe",
     "unfence",
 )
