@@ -88,8 +88,7 @@ def _document(prompt: object) -> str:
 def check(ctx: RunContext[Deps], findings: Findings) -> Review:
     """Find each issue in the text, or send the findings back."""
     lines = Lines(_document(ctx.prompt))
-    wrong = list(misplaced(findings, lines))
-    if wrong:
+    if wrong := list(misplaced(findings, lines)):
         raise ModelRetry("\n".join([*wrong, "Correct these, or leave them out."]))
     return Review(issues=placed(findings, lines))
 

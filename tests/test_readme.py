@@ -15,7 +15,7 @@ CONSOLE = re.findall(r"```console\n\$ (.*?)\n(.*?)```", README, re.DOTALL)
 
 
 def test_both_kinds_of_examples_are_found() -> None:
-    assert sum(bool(said) for _, said in PYTHON) == 2
+    assert sum(bool(said) for _, said in PYTHON) == 3
     assert CONSOLE
 
 
