@@ -121,7 +121,8 @@ def test_after_kill_9_another_process_goes_on_and_no_act_happens_twice(
 
 # A process without threads forks: each child resumes one run after the other until it is killed.
 KILLED = """
-import asyncio, os, random, signal, time
+import asyncio, os, random, signal, sys, time
+sys.path.insert(0, root)
 from tests.approving import in_folder, resume
 from assay.deps.approvals.sql import SqlApprovals
 from assay.deps.idempotency.sql import SqlActs
@@ -159,7 +160,8 @@ def test_no_act_happens_twice_after_kill_9_at_30_random_moments(tmp_path: Path) 
         asyncio.run(pause_each(store, in_folder(tmp_path, store, acts), 150))
     fork = multiprocessing.get_context("forkserver")
     fork.set_forkserver_preload(["assay.deps.approvals.sql", "assay.deps.idempotency.sql"])
-    process = fork.Process(target=exec, args=(KILLED, {"folder": tmp_path}))
+    names = {"folder": tmp_path, "root": str(Path(__file__).parents[1])}
+    process = fork.Process(target=exec, args=(KILLED, names))
     process.start()
     process.join()
     assert process.exitcode == 0
