@@ -174,6 +174,7 @@ def test_without_the_library_html_is_a_fault_of_the_service() -> None:
         "<p " + "a=1 " * 200_000 + ">x",
         "<table><tr><td colspan=100000000 rowspan=100000000>x</table>",
     ],
+    ids=lambda html: html[:12],  # what runs is in the environment of every process that is started
 )
 def test_a_page_made_to_exhaust_a_converter_is_done_with_soon(html: str) -> None:
     pytest.importorskip("html_to_markdown", reason="reading HTML needs the extra 'web'")
