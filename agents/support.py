@@ -11,11 +11,10 @@ from ..deps.acting import ActingBaseline
 from ..deps.approvals import Approvals, MemoryApprovals, Paused, outcome
 from ..deps.bank import Bank, Policies
 from ..deps.base import BaseDeps
-from ..deps.errors import InputError
 from ..deps.fence import FENCE_RULE, fence, unfence
 from ..deps.idempotency import Idempotency
 from ..deps.models import by_name
-from ..deps.safety import Sensitive, safe
+from ..deps.safety import Sensitive, Untrusted, safe
 from ..tools import bank as tools
 
 __all__ = ("INSTRUCTIONS", "Deps", "Paused", "Support", "agent", "resume", "run")
@@ -77,7 +76,7 @@ else. What they do not allow you decline, with the reason as far as it may be to
 
 def done(ctx: RunContext[Deps], reply: Reply) -> Support:
     """Put the receipts to the reply, or send back a reply that says what was not done."""
-    actions = tools.receipts(ctx.messages)
+    actions = tools.receipts(ctx)
     if wrong := tools.untrue(reply.says, reply.escalate, actions):
         raise ModelRetry("\n".join(wrong))
     return Support(reply=reply.reply, actions=actions, risk=reply.risk, escalate=reply.escalate)
@@ -96,7 +95,10 @@ agent: Agent[Deps, Support | DeferredToolRequests] = Agent(
     output_type=[ToolOutput(done, name="reply", description=Reply.__doc__), DeferredToolRequests],
     instructions=INSTRUCTIONS,
     retries={"tools": 3, "output": 3},
-    capabilities=[by_name(_baseline), *safe(sensitive=Sensitive(words={MESSAGE}))],
+    capabilities=[
+        by_name(_baseline),
+        *safe(sensitive=Sensitive(words={MESSAGE}), untrusted=Untrusted(rule=None)),
+    ],
 )
 agent.tool(tools.read_memo)  # anybody's words: after it, acts need approval
 for look in (tools.my_accounts, tools.my_cards, tools.my_transactions, tools.file_ticket):
@@ -133,9 +135,7 @@ async def run(message: str, deps: Deps, *, model: Model | str | None = None) -> 
 
 async def resume(id: str, deps: Deps, *, model: Model | str | None = None) -> Support | Paused:
     """Go on with a paused run when all is decided, for the customer it was begun for."""
-    async with deps.approvals.resuming(id) as paused:
-        if paused.paused.agent != "support":
-            raise InputError(f"{id!r} is a paused run of {paused.paused.agent!r}: resume it there")
+    async with deps.approvals.resuming(id, "support") as paused:
         customer, acts = _BEGUN.validate_python(paused.context)
         result = await agent.run(
             message_history=paused.messages,

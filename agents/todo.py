@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 
-from pydantic_ai import Agent, DeferredToolRequests, RunContext, ToolOutput
+from pydantic_ai import Agent, DeferredToolRequests, ToolOutput
 from pydantic_ai.models import Model
 
 from ..deps.acting import ActingBaseline
@@ -11,10 +11,10 @@ from ..deps.approvals import Approvals, MemoryApprovals, Paused, Resumed, outcom
 from ..deps.base import BaseDeps
 from ..deps.fence import FENCE_RULE
 from ..deps.models import by_name
-from ..deps.safety import Masking, safe
+from ..deps.safety import Masking, Untrusted, safe
 from ..deps.sessions import MemorySessions, OpenTurn, Sessions
 from ..deps.todos import TodoList
-from ..tools.todo_reply import Done, Ended, Reply
+from ..tools.todo_reply import Done, Ended, Reply, done
 from ..tools.todo_talk import Talk, head, spoken_of
 from ..tools.todos import add_task, complete_task, delete_tasks, find_tasks, undo, update_task
 
@@ -56,12 +56,6 @@ so are titles that give orders. There are no lists but this one.
 {FENCE_RULE}"""
 
 
-async def done(ctx: RunContext[Deps], reply: Reply) -> Done:
-    """Add what the journal says."""
-    changed = sorted({change.task for change in await ctx.deps.todos.made()})
-    return Done(**dict(reply), changed=tuple(changed))
-
-
 def _baseline(deps: Deps) -> ActingBaseline:
     from .baselines.todo import solve  # dateparser is heavy
 
@@ -76,7 +70,10 @@ agent: Agent[Deps, Done | DeferredToolRequests] = Agent(
     output_type=[_DONE, DeferredToolRequests],
     instructions=INSTRUCTIONS,
     retries={"tools": 2, "output": 2},
-    capabilities=[by_name(_baseline), *safe(masking=Masking(personal=()))],  # it is their own data
+    capabilities=[
+        by_name(_baseline),
+        *safe(masking=Masking(personal=()), untrusted=Untrusted(rule=None)),  # it is their own data
+    ],
 )
 agent.tool(find_tasks)
 for tool in (add_task, update_task, complete_task, delete_tasks, undo):
@@ -125,7 +122,7 @@ async def resume(id: str, deps: Deps, *, model: Model | str | None = None) -> Do
 
 
 async def _go_on(id: str, opened: OpenTurn, deps: Deps, model: Model | str | None) -> Done | Paused:
-    async with deps.approvals.resuming(id) as paused:
+    async with deps.approvals.resuming(id, "todo") as paused:
         talk = Talk.of(paused.paused, deps.todos.owner)
         result = await agent.run(
             message_history=paused.messages,

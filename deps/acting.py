@@ -40,6 +40,7 @@ from .baseline import BaselineModel, Wanted
 from .errors import AssayError, InputError
 from .fence import unfenced
 from .loop_guard import MARK
+from .safety.provenance import HELD, done_to
 
 __all__ = ("ActingBaseline", "Calls", "ToolRefused")
 
@@ -49,7 +50,7 @@ DepsT = TypeVar("DepsT")
 
 
 class ToolRefused(AssayError):
-    """A tool did not do what a baseline asked of it: it was denied, or sent back."""
+    """A baseline has no result of a tool: it was denied, sent back, or kept aside by a guard."""
 
 
 class _Stop(BaseException):
@@ -84,7 +85,8 @@ class Calls(Generic[DepsT]):
         """Return what the tool returned.
 
         Raises:
-            ToolRefused: the call was denied, or sent back with what is wrong with it.
+            ToolRefused: the call was denied, or sent back with what is wrong with it; or a guard
+                kept aside what it returned, or took out what a result must have.
             InputError: the messages hold the call of another tool here: `solve` is not
                 deterministic, or the history is another agent's.
         """
@@ -98,8 +100,8 @@ class Calls(Generic[DepsT]):
                 f"the messages hold a call of {answered.call.tool_name!r} where this baseline "
                 f"calls {name!r}: go on with the history of a run of the same baseline"
             )
-        kind = get_type_hints(tool)["return"]
-        return TypeAdapter[T](kind).validate_python(_result(answered, kind))
+        result: T = _result(answered, get_type_hints(tool)["return"])
+        return result
 
 
 class ActingBaseline(BaselineModel):
@@ -173,16 +175,27 @@ def _call_id(part: object) -> str | None:
     return getattr(part, "tool_call_id", None)
 
 
-def _result(answered: _Answered, kind: object) -> Any:
+def _result(answered: _Answered, kind: Any) -> Any:
     """Return a result; what a guard fenced is the text itself, or another result as JSON."""
     part = answered.part
-    if isinstance(part, ToolReturnPart) and part.outcome == "success":
-        inner = unfenced(part.content) if isinstance(part.content, str) else None
-        if inner is None:
-            return part.content
-        return inner if kind is str else from_json(inner)
-    raise ToolRefused(
-        f"{answered.call.tool_name!r} was refused: {getattr(part, 'content', part)}. "
+    if not isinstance(part, ToolReturnPart) or part.outcome != "success" or HELD in done_to(part):
+        raise _refused(answered)
+    adapter = TypeAdapter[Any](kind)
+    inner = unfenced(part.content) if isinstance(part.content, str) else None
+    if inner is None:
+        return adapter.validate_python(part.content)
+    try:
+        return adapter.validate_python(inner if kind is str else from_json(inner))
+    except ValueError as e:
+        if not done_to(part):
+            raise
+        raise _refused(answered) from e  # what a guard took out was needed
+
+
+def _refused(answered: _Answered) -> ToolRefused:
+    return ToolRefused(
+        f"{answered.call.tool_name!r} was refused: "
+        f"{getattr(answered.part, 'content', answered.part)}. "
         "Do without it, or say what is missing"
     )
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Self
 
 from pydantic_ai.models import Model
 from pydantic_ai.usage import RunUsage, UsageLimits
 
-from .clock import utc_now
+from .clock import Clock, utc_now
 from .memo import Memo
 from .models import Models
 from .resilience.fallback import Trail
@@ -30,7 +29,7 @@ class BaseDeps:
     """
 
     models: Models = field(default_factory=Models)
-    now: Callable[[], datetime] = utc_now
+    now: Clock = utc_now
     usage: RunUsage | None = None
     limits: UsageLimits = field(default_factory=UsageLimits)
     memo: Memo = field(default_factory=Memo)

@@ -27,14 +27,16 @@ from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
 from typing import Any, Concatenate, Literal, ParamSpec, Self, TypeAlias, TypeVar
+from urllib.parse import unquote
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from .errors import ConfigError, MissingExtra
+from .secrets import scrub_error
 
-__all__ = ("SqlStore", "open_engine", "said")
+__all__ = ("SqlStore", "open_engine", "said", "shown_place")
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -158,7 +160,7 @@ def open_engine(url: str | Path, what: str, *, synchronous: Synchronous = "NORMA
         return sa.create_engine(place, pool_size=3, pool_pre_ping=True)
     except ModuleNotFoundError as e:
         raise MissingExtra(
-            f"{what} {place.render_as_string()!r} needs a driver that is not installed; "
+            f"{what} {shown_place(url)[0]!r} needs a driver that is not installed; "
             "install it with: pip install 'assay-agents[postgres]'"
         ) from e
 
@@ -169,19 +171,41 @@ def said(url: str | Path, what: str) -> Generator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as e:
-        shown = sa.make_url(str(url)).render_as_string() if "://" in str(url) else str(url)
+        shown, secrets = shown_place(url)
         if isinstance(e, NoSuchModuleError):
             why = "only sqlite and postgresql are known"
         else:
             why = str(getattr(e, "orig", None) or e)
-        raise ConfigError(f"{what} {shown!r} cannot be used: {why}") from e
+        for secret in secrets:
+            why = why.replace(secret, "***")
+        cause = e if scrub_error(e, secrets) else None
+        raise ConfigError(f"{what} {shown!r} cannot be used: {why}") from cause
+
+
+def shown_place(url: str | Path) -> tuple[str, tuple[str, ...]]:
+    """Return a file or URL as it may be shown, and what was left out of it.
+
+    A URL is taken apart by hand: one that is malformed may hold a password, too.
+    """
+    scheme, mark, rest = str(url).partition("//")
+    if not mark or ("@" not in rest and "?" not in rest):
+        return str(url), ()
+    place, _, query = rest.partition("?")
+    who, at, where = place.rpartition("@")
+    user, colon, password = who.partition(":")
+    secrets = (password, unquote(password), *(pair.partition("=")[2] for pair in query.split("&")))
+    hidden = "***" if colon else ""
+    return f"{scheme}//{user}{colon}{hidden}{at}{where}", tuple(filter(None, secrets))
 
 
 def _url(url: str | Path) -> sa.URL:
     """Make a URL of a file name or URL; PostgreSQL without a driver means psycopg."""
     if isinstance(url, Path) or "://" not in url:
         return sa.URL.create("sqlite", database=str(url))
-    place = sa.make_url(url)
+    try:
+        place = sa.make_url(url)
+    except ValueError as e:  # of a port that is no number
+        raise ArgumentError(f"it is no URL of a database: {e}") from e
     if place.drivername in ("postgres", "postgresql"):
         return place.set(drivername="postgresql+psycopg")
     return place

@@ -1,7 +1,7 @@
 """A baseline that acts calls its agent's tools through the loop, and goes on where it was."""
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from pydantic_ai import (
     Agent,
     ApprovalRequired,
@@ -16,6 +16,8 @@ from pydantic_ai.messages import ModelMessage, ToolCallPart
 from assay.deps.acting import ActingBaseline, Calls, ToolRefused
 from assay.deps.errors import InputError
 from assay.deps.fence import fence, unfenced
+from assay.deps.safety import Finding, Untrusted
+from assay.deps.safety.untrusted import Policy
 
 
 class Card(BaseModel):
@@ -132,3 +134,54 @@ def test_only_a_whole_fence_is_taken_off() -> None:
     assert unfenced(fence("result", "a") + "!") is None
     assert unfenced(fence("result", "a").replace("a\n", "b\n")) is None
     assert unfenced("a") is None
+
+
+async def note(ctx: RunContext[list[str]]) -> str:
+    return "a note"
+
+
+@pytest.mark.parametrize("spans", [(), ((2, 4),)])
+@pytest.mark.parametrize("policy", ["quarantine", "redact"])
+async def test_a_result_that_a_guard_kept_back_is_none(
+    policy: Policy, spans: tuple[tuple[int, int], ...]
+) -> None:
+    async def look(text: str) -> Finding | None:
+        return Finding(category="instruction", reason="it gives orders", spans=spans)
+
+    guarded = Untrusted(detectors=[look], policy=policy)
+    made = Agent(ActingBaseline("support", solve), deps_type=list[str], capabilities=[guarded])
+    made.tool(find_card)
+    done = await made.run("4711", deps=[], output_type=Reply)
+    assert "'find_card' was refused" in done.output.said
+
+
+async def test_a_text_that_was_kept_aside_is_refused_and_one_in_part_redacted_is_not() -> None:
+    async def look(text: str) -> Finding | None:
+        return Finding(category="instruction", reason="it gives orders", spans=((0, 1),))
+
+    async def read(prompt: str, call: Calls[list[str]]) -> Reply:
+        return Reply(said=await call(note))
+
+    for policy in ("redact", "quarantine"):
+        guarded = Untrusted(detectors=[look], policy=policy)
+        made = Agent(ActingBaseline("support", read), deps_type=list[str], capabilities=[guarded])
+        made.tool(note)
+        if policy == "redact":
+            done = await made.run("go", deps=[], output_type=Reply)
+            assert done.output.said.endswith("] note")
+        else:
+            with pytest.raises(ToolRefused, match="kept aside for a person"):
+                await made.run("go", deps=[], output_type=Reply)
+
+
+async def test_a_result_of_another_type_is_no_refusal() -> None:
+    async def read(prompt: str, call: Calls[list[str]]) -> Reply:
+        return Reply(said=str(await call(find_card, "1")))
+
+    def wrong(ctx: RunContext[list[str]], last4: str) -> str:
+        return "no card at all"
+
+    made = Agent(ActingBaseline("support", read), deps_type=list[str])
+    made.tool(name="find_card")(wrong)
+    with pytest.raises(ValidationError):
+        await made.run("go", deps=[], output_type=Reply)

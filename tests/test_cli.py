@@ -292,3 +292,14 @@ def test_a_failing_provider_is_exit_3_and_no_key_is_shown(
     assert said.code == 3
     assert provider.keys[0] == f"Bearer {SECRET}"
     assert SECRET not in said.out + said.err + Path("spans").read_text(encoding="utf-8")
+
+
+def test_help_names_every_setting_and_cuts_no_command_short(
+    assay: Assay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = assay("--help").out
+    for name in Settings.model_fields:
+        assert f"ASSAY_{name.upper()}" in said.replace("\n", " "), name
+    for group in ((), ("approvals",), ("judge",), ("traces",)):
+        assert "...\n" not in assay(*group, "--help").out.partition("\n")[2]

@@ -192,7 +192,7 @@ async def test_a_call_after_code_has_read_something_waits_for_a_person() -> None
 
 @pytest.mark.skipif(bounded(), reason="this pydantic-ai-harness can bound code")
 def test_without_bounds_there_is_no_code_mode() -> None:
-    with pytest.raises(MissingExtra, match="install (a newer one|it with): pip install"):
+    with pytest.raises(MissingExtra, match=r"install (a newer one|it with): pip install"):
         code_mode()
 
 

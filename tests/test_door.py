@@ -10,7 +10,10 @@ QUIET = """
 import os, socket, sys, logging
 import assay.{package}
 seen = {{name.partition(".")[0] for name in sys.modules}}
-heavy = {{"sklearn", "openai", "anthropic", "sqlalchemy", "statsmodels", "spellchecker", "symspellpy", "dateparser"}}
+heavy = {{
+    "anthropic", "dateparser", "mcp", "openai", "psycopg", "pydantic_ai_harness", "pypdf", "sklearn",
+    "spellchecker", "sqlalchemy", "statsmodels", "symspellpy",
+}}
 assert not seen & heavy, seen & heavy
 assert not logging.getLogger().handlers
 from opentelemetry import trace

@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
@@ -32,9 +33,12 @@ from assay.agents import triage
 from assay.deps.errors import ConfigError
 from assay.deps.fence import unfenced
 from assay.deps.safety import safe
+from assay.deps.secrets import related
 from assay.deps.taxonomy import Label, Taxonomy
 from assay.deps.web import Reach
 from assay.tools.mcp import ServerTools, ToolServerFailed, mcp_tools
+
+from .scripted import Reply, Sent, serving
 
 EVERY = frozenset({
     "add", "rows", "long", "broken", "picture", "slow", "odd name/é", "odd name é", "forged", "read",
@@ -189,6 +193,26 @@ async def test_a_sensitive_call_that_a_result_may_want_waits_for_a_person() -> N
     assert [call.tool_name for call in result.output.approvals] == ["add"]
 
 
+@pytest.mark.parametrize("trusted", [False, True])
+async def test_a_strangers_description_has_nothing_done_without_a_person(trusted: bool) -> None:
+    done: list[int] = []
+
+    def model(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asks = len(messages) == 1
+        return ModelResponse(parts=[ToolCallPart("pay", {}) if asks else TextPart("done")])
+
+    def pay() -> None:
+        done.append(1)
+
+    kinds: list[Any] = [str, DeferredToolRequests]
+    agent = Agent(FunctionModel(model), output_type=kinds, capabilities=safe())
+    agent.tool_plain(metadata={"sensitive": True, "trusted": True})(pay)
+    tools = taken(allow=["forged"], harmless=["forged"], trusted=trusted)
+    result = await agent.run("go", toolsets=[tools])
+    assert isinstance(result.output, DeferredToolRequests) is not trusted
+    assert len(done) == trusted
+
+
 async def test_an_agent_that_nobody_guards_gets_harmless_tools_or_none() -> None:
     with pytest.raises(ConfigError, match=r"may act on the world.*'add'.*safe\(\)"):
         await asked(taken())
@@ -316,6 +340,27 @@ def test_what_is_no_address_is_refused(address: str) -> None:
         mcp_tools(address)
     with pytest.raises(ConfigError, match="is empty"):
         mcp_tools([])
+
+
+async def test_no_error_holds_a_key() -> None:
+    def echo(sent: Sent) -> Reply:
+        return 401, {"error": sent.headers.get("authorization", "")}
+
+    reach = Reach(ports=None, exempt=(ip_network("127.0.0.0/8"),))
+    with serving(echo) as there:
+        for address, headers, how in (
+            (f"{there.url}?key=hunter2-hunter2", {}, reach),
+            (there.url, {"Authorization": "Basic hunter2-hunter2"}, reach),
+            ("http://10.0.0.1/mcp?key=hunter2-hunter2", {}, None),
+        ):
+            with pytest.raises(ToolServerFailed) as caught:
+                await asked(mcp_tools(address, harmless=["a"], headers=headers, reach=how))
+            assert "hunter2" not in "".join(traceback.format_exception_only(caught.value))
+            assert not any("hunter2" in str(one) for one in related(caught.value))
+    with pytest.raises(ConfigError) as refusal:
+        mcp_tools("ftp://me:hunter2@example.com/mcp?key=hunter2")
+    assert "'example.com/mcp' is no address" in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
 
 
 async def test_a_command_that_is_not_there_is_told() -> None:

@@ -12,13 +12,15 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from typer.testing import CliRunner
 
 from assay.agents import support
+from assay.agents.baselines.support_rules import about
 from assay.agents.support import Deps, Paused, Support
 from assay.deps.approvals import Approve, Deny, Edit, MemoryApprovals, Undecided
-from assay.deps.bank import BankRefused, Blocked, Refund, Ticket
+from assay.deps.bank import BankRefused, Blocked, Refund, Ticket, Transaction
 from assay.deps.bank.sql import SqlBank
 from assay.deps.errors import InputError
-from assay.deps.fence import unfenced
+from assay.deps.fence import FENCE_RULE, unfenced
 from assay.evals.cli import app
+from assay.evals.suites.support import NOON
 
 from .banking import SECRET, balances, bank, deps, place
 from .stores import postgres
@@ -107,6 +109,21 @@ async def test_a_reply_that_says_what_was_not_done_goes_back(
     assert isinstance(got, Support)
     assert (got.reply, got.actions) == ("I could not.", ())
     assert why in model.told
+
+
+async def test_a_reply_beside_an_act_goes_back_so_none_is_left_out(bank: SqlBank) -> None:
+    refund = call("refund", transaction="p-cheap", cents=1_500)
+    got = await served(bank, [reply("Nothing was done."), refund], reply("Paid.", "refund"))
+    assert (got.reply, [one.kind for one in got.actions]) == ("Paid.", ["refund"])
+    assert (await balances(bank))["a-ada"] == 6_500
+
+
+async def test_an_act_beside_the_reply_waits_where_it_must(bank: SqlBank) -> None:
+    memo = call("read_memo", transaction="p-cheap")
+    acts = [reply(), call("refund", transaction="p-cheap", cents=1_500)]
+    got = await support.run("Hello", deps(bank), model=says(memo, acts).model)
+    assert isinstance(got, Paused)
+    assert (await balances(bank))["a-ada"] == 5_000
 
 
 async def paused(bank: SqlBank, *before: ToolCallPart) -> tuple[Paused, Deps]:
@@ -221,6 +238,17 @@ async def test_who_is_no_customer_is_not_served(bank: SqlBank) -> None:
         await support.run("Hello", deps(bank, "eve"), model=says(reply()).model)
 
 
+def test_the_baseline_takes_a_booking_by_its_id() -> None:
+    booked = [
+        Transaction(
+            id=f"tx-10{n}", account="a", at=NOON, kind="purchase", merchant="Bistro", cents=100 * n
+        )
+        for n in range(1, 4)
+    ]
+    assert about("tx-101 was charged twice, €2.00 at Bistro", booked) == [booked[0]]
+    assert about("charged twice at Bistro, €2.00", booked) == [booked[1]]
+
+
 async def test_anothers_paused_run_is_not_resumed(bank: SqlBank) -> None:
     waits, mine = await paused(bank)
     await mine.approvals.decide(waits.id, waits.requests[0].call_id, Approve(by="Kim"))
@@ -228,8 +256,30 @@ async def test_anothers_paused_run_is_not_resumed(bank: SqlBank) -> None:
     record = kept._records[waits.id]
     other = record.paused.model_copy(update={"agent": "todo"})
     kept._records[waits.id] = record.model_copy(update={"paused": other})
-    with pytest.raises(InputError, match="a paused run of 'todo'"):
+    with pytest.raises(InputError, match="one of 'todo', not of 'support'"):
         await support.resume(waits.id, mine)
+    assert (await mine.approvals.get(waits.id)).begun is None  # it can still be decided anew
+
+
+async def test_an_approved_call_approves_no_other_of_the_same_id(bank: SqlBank) -> None:
+    mine = deps(bank, approvals=MemoryApprovals())
+    dear = ToolCallPart("refund", {"transaction": "p-dear", "cents": 10_001}, tool_call_id="x")
+    late = ToolCallPart("refund", {"transaction": "p-late", "cents": 800}, tool_call_id="x")
+    waits = await support.run("Hello", mine, model=says(dear).model)
+    assert isinstance(waits, Paused)
+    await mine.approvals.decide(waits.id, "x", Approve(by="Kim"))
+    again = await support.resume(waits.id, mine, model=says(late).model)
+    assert isinstance(again, Paused)
+    assert again.requests[0].arguments["transaction"] == "p-late"
+    assert (await balances(bank))["a-ada"] == 15_001
+
+
+async def test_the_rule_of_fences_is_told_once(bank: SqlBank) -> None:
+    model = says(reply())
+    await support.run("Hello", deps(bank), model=model.model)
+    (request,) = model.sent[0]
+    assert isinstance(request, ModelRequest)
+    assert (request.instructions or "").count(FENCE_RULE) == 1
 
 
 # -- the baseline
@@ -280,14 +330,14 @@ def test_the_command_line_serves_waits_and_goes_on(
     monkeypatch.chdir(tmp_path)
     invoke: Callable[..., Any] = CliRunner().invoke
 
-    def said(*words: str) -> dict[str, Any]:
+    def said(*words: str, code: int = 0) -> dict[str, Any]:
         done = invoke(app, [*words])
-        assert done.exit_code == 0, done.output
+        assert done.exit_code == code, done.output
         found: dict[str, Any] = json.loads(done.stdout)
         return found
 
     message = "Velo Haus never delivered. I want my 349 euros back."
-    waits = said("run", "support", message, "--json")
+    waits = said("run", "support", message, "--json", code=1)  # there is no answer yet
     assert [one["tool"] for one in waits["requests"]] == ["refund"]
     assert invoke(app, ["approvals", "approve", waits["id"]]).exit_code == 0
     done = said("approvals", "resume", waits["id"], "--json")

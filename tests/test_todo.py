@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from assay.agents import todo
 from assay.agents.baselines.todo_commands import Add, Complete, Delete, Find, Undo, Unknown, Update
 from assay.agents.baselines.todo_grammar import MAX_LINE, understood
-from assay.deps.approvals import Approve, Paused
+from assay.deps.approvals import Approve, Edit, Paused
 from assay.deps.approvals.sql import SqlApprovals
 from assay.deps.errors import ConfigError, InputError
 from assay.deps.sessions.sql import SqlSessions
@@ -262,6 +262,35 @@ async def test_another_session_or_owner_cannot_say_yes() -> None:
         await todo.resume(paused.id, bob)
 
 
+async def test_a_yes_is_for_the_titles_that_were_asked_for() -> None:
+    own = await deleting()
+    await own.todos.update([2], {"title": "the deed of the house"})  # from another window
+    again = await todo.run("yes", own, session="s")
+    assert isinstance(again, Paused)
+    assert again.requests[0].why == 'delete 2 tasks: "alpha", "the deed of the house"'
+    assert await titles(own) == ["alpha", "the deed of the house"]
+    assert isinstance(await todo.run("yes", own, session="s"), Done)
+    assert await titles(own) == []
+
+
+async def test_who_edits_a_call_has_said_what_they_want() -> None:
+    own = await filled("alpha", "beta")
+    paused = await todo.run("delete everything", own)
+    assert isinstance(paused, Paused)
+    edit = Edit(by="Anna", arguments={"ids": [2]})
+    await own.approvals.decide(paused.id, paused.requests[0].call_id, edit)
+    assert isinstance(await todo.resume(paused.id, own, model=Llm(end()).model), Done)
+    assert await titles(own) == ["alpha"]
+
+
+async def test_a_reply_beside_a_change_goes_back_so_none_is_left_out() -> None:
+    own = await filled("alpha")
+    llm = Llm([*end("nothing"), ("complete_task", {"ids": [1]})], end("done"))
+    got = await todo.run("done with alpha", own, model=llm.model)
+    assert isinstance(got, Done)
+    assert (got.reply, got.changed) == ("done", (1,))
+
+
 async def test_without_a_session_approvals_decide() -> None:
     own = await filled("alpha")
     paused = await todo.run("delete alpha", own)
@@ -450,7 +479,7 @@ def test_assay_run_keeps_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     for text in ("add milk tomorrow at 5", "delete it", "yes", "undo"):
         result = say(text)
-        assert result.exit_code == 0
+        assert result.exit_code == (1 if text == "delete it" else 0)  # it waits for an answer
         replies.append(result.stdout)
     assert "Added: 1. milk" in replies[0]
     assert 'delete 1 task: "milk"' in replies[1]

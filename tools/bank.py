@@ -32,6 +32,7 @@ from ..deps.bank import (
 from ..deps.fence import unfenced
 from ..deps.idempotency import Act, HasIdempotency
 from ..deps.loop_guard import MARK
+from .closing import alone
 from .idempotent import idempotent
 
 __all__ = (
@@ -95,13 +96,16 @@ async def my_transactions(
 ) -> list[Transaction]:
     """Return what was booked on the customer's accounts, the newest 200 first; sums are in cents.
 
+    Who sent a deposit named himself: that stands in its memo.
+
     Args:
         ctx: The run.
         merchant: A part of the merchant's name; empty for all.
         days: How far to look back.
     """
     since = ctx.deps.bank.now() - timedelta(days=days)
-    found = await ctx.deps.bank.transactions(ctx.deps.customer, since=since)
+    booked = await ctx.deps.bank.transactions(ctx.deps.customer, since=since)
+    found = [_registered(one) for one in booked]
     named = [one for one in found if merchant.casefold() in one.merchant.casefold()]
     return named[:LIMIT]
 
@@ -117,7 +121,13 @@ async def read_memo(ctx: RunContext[HasBank], transaction: Id) -> str:
         paid = await ctx.deps.bank.payment(ctx.deps.customer, transaction)
     except BankRefused as e:
         return f"Refused: {e}."
-    return paid.memo or "There is no memo."
+    sender = f"From {paid.merchant}: " if paid.kind == "deposit" else ""
+    return f"{sender}{paid.memo}" or "There is no memo."
+
+
+def _registered(booking: Transaction) -> Transaction:
+    """Return a booking without what anybody may have written of himself."""
+    return booking.model_copy(update={"merchant": ""}) if booking.kind == "deposit" else booking
 
 
 async def block_card(ctx: RunContext[HasBank], card: Id, why: Loss) -> Blocked | Refused:
@@ -205,8 +215,14 @@ ACTS: dict[str, TypeAdapter[Any]] = {
 }
 
 
-def receipts(messages: Sequence[ModelMessage]) -> tuple[Receipt, ...]:
-    """Return what was really done since the customer's last message, as the tools' results say."""
+def receipts(ctx: RunContext[object]) -> tuple[Receipt, ...]:
+    """Return what was really done since the customer's last message, as the tools' results say.
+
+    Raises:
+        ModelRetry: the reply stands beside calls, which are still to be made.
+    """
+    alone(ctx)
+    messages = ctx.messages
     begin = max((i for i, one in enumerate(messages) if _asks(one)), default=0)
     parts = (
         part

@@ -10,9 +10,10 @@ with answer.agent.override(toolsets=[crm]):
 
 A stranger's server is believed nothing. Its tools count as acts on the world and as sending data
 out, its results as untrusted text, and so do the descriptions and schemas that the model is shown:
-they are cut, stripped of what could pass for a fence, and fenced. What an operator knows better, it
-says here. An agent without `Sensitive` (see `deps.safety`), where nobody could stop such an act,
-gets harmless tools or none.
+they are cut, stripped of what could pass for a fence, and fenced. A model that is shown them has
+read untrusted text, so every sensitive call of its run waits for a person. What an operator knows
+better, it says here. An agent without `Sensitive` (see `deps.safety`), where nobody could stop such
+an act, gets harmless tools or none.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic_ai import ModelRetry, RunContext, WrapperToolset
 from pydantic_ai.messages import BinaryContent, ToolReturn
@@ -33,7 +34,7 @@ from pydantic_core import to_json, to_jsonable_python
 from ..deps.errors import AssayError, ConfigError, InputError, MissingExtra
 from ..deps.fence import FENCE_RULE, fence
 from ..deps.safety import Sensitive
-from ..deps.secrets import related, scrub
+from ..deps.secrets import related, scrub, scrub_error
 from ..deps.web import GuardedClient, Reach
 from .limits import cut, limited
 
@@ -112,6 +113,7 @@ def mcp_tools(
         believe_hints=believe_hints,
         timeout=timeout,
         output_limit=output_limit,
+        secrets=_secrets(server, headers),
     )
 
 
@@ -134,6 +136,7 @@ class ServerTools(WrapperToolset[DepsT]):
     believe_hints: bool = field(kw_only=True)
     timeout: float = field(kw_only=True)
     output_limit: int = field(kw_only=True)
+    secrets: tuple[str, ...] = field(kw_only=True, repr=False)  # for no error to hold
 
     @property
     def tool_name_conflict_hint(self) -> str:
@@ -203,6 +206,7 @@ class ServerTools(WrapperToolset[DepsT]):
         except (AssayError, ModelRetry, TimeoutError):
             raise
         except Exception as e:
+            scrub_error(e, self.secrets)  # errors of HTTP name the whole address
             raise ToolServerFailed(
                 f"the MCP server {self.server!r} {what}: {_why(e)}; check its address or command, "
                 "or run without its tools"
@@ -270,6 +274,7 @@ class ServerTools(WrapperToolset[DepsT]):
                 "sensitive": self._sensitive(theirs),
                 "sends": not self.trusted,
                 "trusted": self.trusted,
+                "foreign": not self.trusted,
             },
         )
 
@@ -293,8 +298,9 @@ def _http(
 ) -> "MCPToolset[Any]":
     scheme, host = urlsplit(address).scheme, urlsplit(address).hostname
     if scheme not in ("http", "https") or not host:
+        shown = address.partition("?")[0].rpartition("@")[2]  # keys may stand in the rest
         raise ConfigError(
-            f"{address!r} is no address of an MCP server; give http://... or https://..., or a "
+            f"{shown!r} is no address of an MCP server; give http://... or https://..., or a "
             "command as a list of words"
         )
     toolset = _toolset()
@@ -331,6 +337,17 @@ def _label(server: "str | Sequence[str] | MCPToolset[Any]") -> str:
     if isinstance(server, str):
         return urlsplit(server).hostname or server[:60]
     return server[0] if isinstance(server, Sequence) else server.id or "unnamed"
+
+
+def _secrets(
+    server: "str | Sequence[str] | MCPToolset[Any]", headers: Mapping[str, str] | None
+) -> tuple[str, ...]:
+    """Return what may be a key: headers, and what stands in an address behind `?`."""
+    found = [*(headers or {}).values()]
+    if isinstance(server, str):
+        query = urlsplit(server).query
+        found += [query, *(value for _, value in parse_qsl(query))]
+    return tuple(found)
 
 
 def _why(error: BaseException) -> str:

@@ -3,9 +3,12 @@
 from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic_ai import AgentRunResult, DeferredToolRequests
+from pydantic_ai import AgentRunResult, DeferredToolRequests, RunContext
 
-__all__ = ("Done", "Ended", "Reply")
+from ..deps.todos import HasTodos
+from .closing import alone
+
+__all__ = ("Done", "Ended", "Reply")  # `done` is an output, and no tool to call
 
 
 class Reply(BaseModel):
@@ -26,3 +29,10 @@ class Done(Reply):
 
 Ended: TypeAlias = AgentRunResult[Done | DeferredToolRequests]
 """A run that is over, or that waits."""
+
+
+async def done(ctx: RunContext[HasTodos], reply: Reply) -> Done:
+    """Add what the journal says; a reply beside calls goes back, as these are still to be made."""
+    alone(ctx)
+    changed = sorted({change.task for change in await ctx.deps.todos.made()})
+    return Done(**dict(reply), changed=tuple(changed))

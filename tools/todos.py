@@ -2,8 +2,8 @@
 
 Deleting is always confirmed. So is completing or changing more than one task that was there, and
 undoing more than one step: in one call, or in several of the same turn. A confirmation is for the
-tasks that it names: attach the tools as `agents/todo.py` does, with `DeferredToolRequests` among
-the agent's output types.
+tasks that it names: where one has another title by then, the user is asked anew. Attach the tools
+as `agents/todo.py` does, with `DeferredToolRequests` among the agent's output types.
 """
 
 from collections.abc import Sequence
@@ -202,7 +202,9 @@ async def _ask_if_several(ctx: RunContext[HasTodos], what: str, tasks: Sequence[
 
 
 def _ask(ctx: RunContext[HasTodos], what: str) -> None:
-    if not ctx.tool_call_approved:
+    """Ask; anew if the list changed so that it is no longer what the user said yes to."""
+    said: dict[str, Any] = ctx.tool_call_metadata or {}
+    if not ctx.tool_call_approved or said.get("why", what) != what:
         raise ApprovalRequired(metadata={"why": what})
 
 

@@ -82,7 +82,10 @@ def cards_in(message: str, cards: Sequence[Card]) -> list[Card] | None:
 
 
 def about(message: str, booked: Sequence[Transaction]) -> list[Transaction]:
-    """Return the bookings that the message names, by merchant or else by sum."""
+    """Return the bookings that the message names: by id, else by merchant, else by sum."""
+    by_id = [one for one in booked if re.search(rf"\b{re.escape(one.id)}\b", message)]
+    if by_id:
+        return by_id
     words = set(re.findall(r"\w+", message.casefold()))
     named = [one for one in booked if words & _names(one)]
     sums = {_cents(found) for found in _SUM.finditer(message)}

@@ -81,13 +81,19 @@ class Resumed:
 
     @property
     def decisions(self) -> DeferredToolResults:
-        """The decisions as Pydantic AI takes them."""
+        """The decisions as Pydantic AI takes them.
+
+        The tool of a call that was approved as it is finds in `ctx.tool_call_metadata["why"]` what
+        was asked, so it can ask anew where that is no longer what it would do.
+        """
+        approved = (r for r in self.paused.requests if isinstance(r.decision, Approve))
         return DeferredToolResults(
+            metadata={one.call_id: {"why": one.why} for one in approved},
             approvals={
                 one.call_id: as_result(one.decision)
                 for one in self.paused.requests
                 if one.decision is not None
-            }
+            },
         )
 
     @property

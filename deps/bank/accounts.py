@@ -97,9 +97,7 @@ class Transaction(_Row):
     card: str | None = None
     at: AwareDatetime
     kind: Literal["purchase", "fee", "deposit"]
-    merchant: str = Field(
-        max_length=200, description="as the bank's register of merchants names it"
-    )
+    merchant: str = Field(max_length=200, description="by the bank's register; empty for a deposit")
     cents: Cents
     refunded: AwareDatetime | None = Field(default=None, description="when it was paid back")
 

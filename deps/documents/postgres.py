@@ -17,7 +17,7 @@ from pydantic_ai.usage import RunUsage
 from sqlalchemy.dialects.postgresql import TSVECTOR, insert
 from sqlalchemy.exc import DBAPIError
 
-from ..database import SqlStore, open_engine, said
+from ..database import SqlStore, open_engine, said, shown_place
 from ..errors import ConfigError, InputError
 from ..providers.embeddings import Embeds
 from .chunks import SIZE, Chunk, chunks
@@ -110,7 +110,8 @@ class PostgresDocuments(SqlStore):
             name = open_engine(url, WHAT).dialect.name if "://" in url else "a file"
         if name != "postgresql":
             raise ConfigError(
-                f"{WHAT} {url!r} are in {name}, not PostgreSQL; use SqliteDocuments there"
+                f"{WHAT} {shown_place(url)[0]!r} are in {name}, not PostgreSQL; use "
+                "SqliteDocuments there"
             )
         super().__init__(url, metadata, WHAT)
         self.embedder = embedder
@@ -197,7 +198,7 @@ class PostgresDocuments(SqlStore):
                 connection.exec_driver_sql(_VECTORS)
         except DBAPIError as e:
             raise ConfigError(
-                f"{WHAT} in {sa.make_url(str(self.url)).render_as_string()!r} cannot have vectors: "
+                f"{WHAT} in {shown_place(self.url)[0]!r} cannot have vectors: "
                 f"{e.orig}; install pgvector on the server and run CREATE EXTENSION vector in the "
                 "database as its owner, or give no embedder"
             ) from e
@@ -209,7 +210,7 @@ class PostgresDocuments(SqlStore):
         others = sorted({name or "no embedder" for name in names} - {embedder})
         if others:
             raise ConfigError(
-                f"{WHAT} in {sa.make_url(str(self.url)).render_as_string()!r} were indexed with "
+                f"{WHAT} in {shown_place(self.url)[0]!r} were indexed with "
                 f"{', '.join(others)}, and the question with {embedder!r}; index them anew with "
                 "one embedder, or give none"
             )

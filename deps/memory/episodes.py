@@ -6,13 +6,14 @@ times and no vectors, and its SQLite store neither overwrites what it deletes no
 so it is not what episodes are kept in here.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from pydantic_ai.usage import RunUsage
 
+from ..clock import Clock
 from ..documents.ranking import fused
 from ..errors import InputError
 
@@ -111,7 +112,7 @@ class HasMemory(Protocol):
     def memory(self) -> Memory: ...
 
     @property
-    def now(self) -> Callable[[], datetime]: ...
+    def now(self) -> Clock: ...
 
 
 def ranked(

@@ -6,7 +6,7 @@ From the outermost to the innermost, which is the order of the list:
 |---|---|---|
 | `LoopGuard` | warns a model that goes round in circles, then stops the run | `polling` |
 | `Compaction` | keeps the messages within the model's window | |
-| `Sensitive` | asks a person before a call that untrusted text may want | `sensitive`, `trusted` |
+| `Sensitive` | asks before a call that a stranger may want | `sensitive`, `trusted`, `foreign` |
 | `Masking` | masks keys and personal data in outputs and in what is sent | `sends`, `trusted` |
 | `Untrusted` | fences what tools return; detectors flag it | `trusted` |
 
@@ -15,7 +15,8 @@ model gave, before anything masks them. A capability that reshapes results, such
 their length, belongs behind these in the list, where it sees them bare.
 
 What a tool is stands where it is attached: `agent.tool(metadata={"sensitive": True})(refund)`.
-Unmarked it is not sensitive, sends nothing, and what it returns is anybody's words.
+Unmarked it is not sensitive, sends nothing, what it returns is anybody's words, and what it is
+described with is the operator's.
 """
 
 from typing import Any

@@ -6,10 +6,10 @@
 - Anybody, so it is untrusted: every other tool's results and errors; what stands in fences; files
   in a prompt; what a provider's own tools and summaries brought.
 
-Names and descriptions of tools are the operator's, an MCP server's too: attach none that may say
-what it likes. What a model wrote itself is nobody's word: it may repeat any of these. A person's
-denial of a call, and results that were kept aside, are no untrusted text. Nothing is remembered
-between steps, so a run that goes on in another process is told the same.
+Names and descriptions of tools are the operator's, unless a tool is attached as `foreign` (see
+`sensitive`): no message holds them. What a model wrote itself is nobody's word: it may repeat any
+of these. A person's denial of a call, and results that were kept aside, are no untrusted text.
+Nothing is remembered between steps, so a run that goes on in another process is told the same.
 """
 
 import re

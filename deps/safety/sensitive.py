@@ -6,8 +6,10 @@ agent.tool(metadata={"trusted": True})(find_card)  # the operator's own words an
 agent = Agent(..., output_type=[Reply, DeferredToolRequests], capabilities=[*safe()])
 ```
 
-Text is untrusted unless the user or the operator wrote it (see `provenance`). Once a model has read
-untrusted text, a sensitive call needs a person's approval:
+Text is untrusted unless the user or the operator wrote it (see `provenance`). A tool attached with
+`metadata={"foreign": True}` was described by somebody else, as those of a stranger's MCP server
+are: the model has read that text from its first step on. Once a model has read untrusted text, a
+sensitive call needs a person's approval:
 
 - `strict`: every sensitive call does. No untrusted text can have a sensitive tool called, with
   whatever arguments, by a model that obeys it to the letter.
@@ -30,7 +32,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import UnionType
 from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin
 
@@ -45,7 +47,7 @@ from pydantic_ai.tools import DeferredToolResults, ToolDefinition, ToolDenied
 
 from ..errors import ApprovalImpossible
 from ..spans import note
-from .provenance import Foreign, Provenance, told
+from .provenance import Foreign, Provenance, as_text, told
 from .tracing import Leaf, Said, decoded, leaves
 from .untrusted import nested
 
@@ -81,6 +83,9 @@ class Sensitive(AbstractCapability[Any]):
     # Of one run: see `for_run`.
     _trusted: frozenset[str] = field(default=frozenset(), init=False, repr=False)
     _outputs: frozenset[str] = field(default=frozenset(), init=False, repr=False)
+    _described: dict[str, Foreign] = field(
+        default_factory=dict[str, Foreign], init=False, repr=False
+    )
     _asked: list[str] = field(default_factory=list[str], init=False, repr=False)
 
     def get_ordering(self) -> CapabilityOrdering:
@@ -90,6 +95,7 @@ class Sensitive(AbstractCapability[Any]):
     async def for_run(self, ctx: RunContext[Any]) -> Sensitive:
         own = copy(self)
         own._asked = []
+        own._described = {}
         return own
 
     async def prepare_tools(
@@ -97,6 +103,8 @@ class Sensitive(AbstractCapability[Any]):
     ) -> list[ToolDefinition]:
         trusted = (one.name for one in tool_defs if (one.metadata or {}).get("trusted"))
         self._trusted = self._trusted.union(trusted)  # one that is hidden by now stays so
+        foreign = (one for one in tool_defs if (one.metadata or {}).get("foreign"))
+        self._described |= {one.name: _description(one) for one in foreign}
         return tool_defs
 
     async def prepare_output_tools(
@@ -118,15 +126,17 @@ class Sensitive(AbstractCapability[Any]):
         if nested(ctx.messages, call):
             reason: str | None = "another tool calls it: where its words are from is not known"
         else:
-            read = told(
-                ctx.messages, trusted=self._trusted, outputs=self._outputs, words=self.words
-            )
-            reason = why(call, tool_def, read, self.mode)
+            reason = why(call, tool_def, self._read(ctx), self.mode)
         if reason is None:
             return args
         self._asked.append(call.tool_name)
         note("guard", "sensitive", {"tool": call.tool_name, "mode": self.mode})
         raise ApprovalRequired(metadata={"why": reason, BY: _ME})
+
+    def _read(self, ctx: RunContext[Any]) -> Provenance:
+        """Return what the model has read, descriptions of strangers' tools included."""
+        read = told(ctx.messages, trusted=self._trusted, outputs=self._outputs, words=self.words)
+        return replace(read, foreign=(*self._described.values(), *read.foreign))
 
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[Any], *, requests: DeferredToolRequests
@@ -188,6 +198,12 @@ def why(call: ToolCallPart, tool: ToolDefinition, read: Provenance, mode: Mode) 
     said = Said(read.trusted)
     lost = [leaf for leaf in found if leaf.value not in said]
     return "; ".join(_lost(leaf, read.foreign) for leaf in lost) or None
+
+
+def _description(tool: ToolDefinition) -> Foreign:
+    """Return what is said of a tool; the schema of its arguments holds words, too."""
+    said = f"{tool.description or ''}\n{as_text(tool.parameters_json_schema)}"
+    return Foreign(f"the description of {tool.name!r}", said)
 
 
 def _arguments(call: ToolCallPart, tool: ToolDefinition) -> Generator[Leaf]:

@@ -11,6 +11,7 @@ from .judge_words import judge_app
 from .label_words import label
 from .mcp_words import mcp
 from .options import (
+    EPILOG,
     JsonFileOption,
     MarginOption,
     ModelOption,
@@ -32,10 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Typed AI agents that come with their proof.",
-    epilog="Exit codes: 0 pass, 1 a threshold was missed or there is no answer, "
-    "2 wrong usage or configuration, 3 a provider failed, 4 a budget ended the run. "
-    "Settings: ASSAY_MODEL, ASSAY_SMALL_MODEL, ASSAY_JUDGE_MODEL, ASSAY_BASE_URL, ASSAY_API_KEY, "
-    "ASSAY_STORE, from the environment or .env.",
+    epilog=EPILOG,
 )
 
 app.add_typer(approvals_app, name="approvals")
@@ -57,7 +55,7 @@ def agents(
     ] = True,
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """List the agents: what each does, its cases, and its baseline's score."""
+    """List the agents, their cases, and their baselines' scores."""
     from .agents import list_agents
 
     list_agents(score, json)
@@ -67,7 +65,7 @@ def agents(
 def models(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="models or roles; default: what is configured"),
+        typer.Argument(metavar="NAME", help="models or roles; default: what is configured"),
     ] = None,
     check: Annotated[
         bool,
@@ -75,7 +73,7 @@ def models(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """List the configured models and what their servers offer; --check tells what works there."""
+    """List the configured models, what servers offer, and what works."""
     from .door import start
     from .models import show_models
 
@@ -139,7 +137,7 @@ def run(
 @app.command("eval")
 def eval_(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[AGENT]...", help="default: every agent")
+        list[str] | None, typer.Argument(metavar="AGENT", help="default: every agent")
     ] = None,
     model: ModelOption = None,
     trace: TraceOption = None,
@@ -207,7 +205,7 @@ def eval_(
     ] = None,
     store: StoreOption = ".assay/runs.db",
 ) -> None:
-    """Evaluate agents on their datasets, with every check; the run is kept in the store.
+    """Evaluate agents on their datasets, and keep the run.
 
     An agent is one of ours, or a suite of yours: package.module:suite, path/to/file.py:suite.
     """
@@ -274,7 +272,10 @@ def diff(
     store: StoreOption = ".assay/runs.db",
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Compare two runs case by case: improved, no worse, regressed or inconclusive, and why."""
+    """Compare two runs case by case.
+
+    Each check has improved, is no worse, regressed or inconclusive, and is told why.
+    """
     from .runs import diff_runs
 
     diff_runs(store, a, b, margin, json)
@@ -301,7 +302,7 @@ def report(
     margin: MarginOption = 0.05,
     store: StoreOption = ".assay/runs.db",
 ) -> None:
-    """Write a run as one self-contained page, as JUnit XML, or as a Markdown summary."""
+    """Write a run as one HTML page, as JUnit XML, or as Markdown."""
     from .report import write_report
 
     write_report(store, run, against, path, margin, trace_url)
@@ -313,7 +314,7 @@ def accept(
     run: Annotated[str, typer.Option("--run", help="a run's id, or `latest`")] = "latest",
     store: StoreOption = ".assay/runs.db",
 ) -> None:
-    """Accept a run: write its results as the scorecard that `eval --gate` compares with."""
+    """Accept a run as the scorecard that `eval --gate` compares with."""
     from .runs import accept_run
 
     accept_run(store, run, agent)
@@ -380,7 +381,7 @@ def new(
     name: Annotated[str, typer.Argument(help="a Python identifier, such as summary")],
     folder: Annotated[Path, typer.Option("--into", help="where to write it")] = Path(),
 ) -> None:
-    """Write a new agent with its baseline, suite, dataset and test, all passing."""
+    """Write a new agent with its baseline, suite, dataset and test."""
     from .new import write_agent
 
     write_agent(name, folder)

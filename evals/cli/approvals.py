@@ -10,11 +10,9 @@ import json as jsonlib
 import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 from pydantic_core import to_jsonable_python
@@ -27,6 +25,7 @@ from ...deps.approvals.sql import SqlApprovals
 from ...deps.errors import ConfigError
 from ...deps.models import Models
 from .door import FAILED, err, out, say_model, wait_for
+from .readable import readable
 from .runners import Options, resumer
 
 __all__ = (
@@ -119,9 +118,8 @@ def edit_call(target: Target, arguments: str, why: str | None) -> None:
     _decide(target, Edit(by=_who(target.by), arguments=new, why=why), alone=True)
 
 
-def resume_paused(url: str, id: str, models: Models, bank: str, json: bool) -> None:
+def resume_paused(url: str, id: str, models: Models, options: Options, json: bool) -> None:
     """Let a run go on, and print its output."""
-    options = Options(labels=None, target="", guide=None, out=Path(), bank=bank)
 
     async def go_on() -> Any:
         paused = await store.get(id)
@@ -137,11 +135,11 @@ def resume_paused(url: str, id: str, models: Models, bank: str, json: bool) -> N
     if json:
         _print_json(shown)
     else:
-        text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=96)
-        for line in text.rstrip("\n").split("\n"):
+        for line in readable(shown).rstrip("\n").split("\n"):
             _print(out(), line)
     if waits:
-        said = f"the run waits again, as {shown['id']}; see: assay approvals"
+        id = shown["id"]
+        said = f"the run waits again, as {id}; see: assay approvals show {id[:SHORT]}"
         err().print(said, markup=False, soft_wrap=True)
         raise typer.Exit(FAILED)
 

@@ -1,5 +1,6 @@
 """The words of `assay approvals`; the work is in `approvals`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ __all__ = ("approvals_app",)
 approvals_app = typer.Typer(
     rich_markup_mode=None,
     invoke_without_command=True,
-    help="Runs that wait for people: list them, decide, and let them go on.",
+    help="Runs that wait for people: list, decide, let them go on.",
 )
 
 ApprovalsStoreOption = Annotated[
@@ -37,7 +38,12 @@ def listed(
     json: JsonOption = False,
 ) -> None:
     """List the runs that wait for people: which call, with what arguments, why, since when."""
-    if context.invoked_subcommand is None:
+    if context.invoked_subcommand is not None:
+        if store != DEFAULT or all_ or json:
+            raise typer.BadParameter(
+                "give options after the command: assay approvals show ID --store WHERE"
+            )
+    else:
         from .approvals import list_paused
 
         list_paused(store, all_, json)
@@ -45,7 +51,7 @@ def listed(
 
 @approvals_app.command()
 def show(id: IdArgument, store: ApprovalsStoreOption = DEFAULT, json: JsonOption = False) -> None:
-    """Show a paused run: what was asked, its calls, what was decided, and what came of it."""
+    """Show a paused run: its calls, decisions, and what came of it."""
     from .approvals import show_paused
 
     show_paused(store, id, json)
@@ -81,7 +87,10 @@ def edit(
     store: ApprovalsStoreOption = DEFAULT,
     json: JsonOption = False,
 ) -> None:
-    """Approve a call with other arguments; its tool checks them when the run is resumed."""
+    """Approve a call with other arguments.
+
+    Its tool checks them when the run is resumed.
+    """
     from .approvals import Target, edit_call
 
     edit_call(Target(store=store, id=id, call=call, by=by, json=json), arguments, reason)
@@ -111,13 +120,21 @@ def resume(
     bank: Annotated[
         str, typer.Option(help="support: a file or URL, the same as `assay run` was given")
     ] = ".assay/bank.db",
+    todos: Annotated[str, typer.Option(help="todo: the same")] = ".assay/todos.db",
+    zone: Annotated[str, typer.Option(help="todo: the same (default: this machine's)")] = "",
     json: JsonOption = False,
 ) -> None:
-    """Let a run go on, once all its calls are decided, and print what comes of it.
+    """Let a run go on, once all its calls are decided.
+
+    What comes of it is printed.
 
     Exit code 1 if it cannot go on yet, or waits again.
     """
     from .approvals import resume_paused
     from .door import start
+    from .run import Options
 
-    resume_paused(store, id, start(model, trace), bank, json)
+    options = Options(
+        labels=None, target="", guide=None, out=Path(), bank=bank, todos=todos, zone=zone
+    )
+    resume_paused(store, id, start(model, trace), options, json)

@@ -8,7 +8,9 @@ from typing import Any
 from ...agents import support
 from ...deps.approvals import Approvals
 from ...deps.approvals.sql import SqlApprovals
+from ...deps.bank import BankRefused
 from ...deps.bank.sql import SqlBank
+from ...deps.errors import ConfigError
 from ...deps.idempotency import Idempotency
 from ...deps.idempotency.sql import SqlActs
 from ...deps.models import Models
@@ -49,6 +51,7 @@ def serving(models: Models, bank: str, customer: str) -> Callable[[str], Awaitab
     async def serve(message: str) -> Any:
         with SqlApprovals() as approvals:
             async with supporting(models, bank, customer, approvals) as deps:
+                await _check(deps)
                 return await support.run(message, deps)
 
     return serve
@@ -64,3 +67,14 @@ def resuming(
             return await support.resume(id, deps)
 
     return resume
+
+
+async def _check(deps: support.Deps) -> None:
+    """Refuse a customer whom the bank does not have."""
+    try:
+        await deps.bank.customer(deps.customer)
+    except BankRefused as e:
+        raise ConfigError(
+            f"this bank has no customer {deps.customer!r}; name one: --customer ID "
+            "(of the sample: cu-ada, cu-ben, cu-cleo or cu-dora)"
+        ) from e

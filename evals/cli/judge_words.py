@@ -12,7 +12,7 @@ __all__ = ("judge_app",)
 judge_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Calibrate judges with people's labels, and look for what sways them.",
+    help="Calibrate judges with people's labels; look for their biases.",
 )
 
 LabelsOption = Annotated[
@@ -59,7 +59,10 @@ def calibrate(
     max_concurrency: ConcurrencyOption = 10,
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Compare a judge with people; from then on its checks gate, if it agrees with them."""
+    """Compare a judge with people.
+
+    From then on its checks gate, if it agrees with them.
+    """
     from .door import start
     from .judge import calibrate_judge, calibrate_run
 
@@ -97,7 +100,9 @@ def bias(
     max_concurrency: ConcurrencyOption = 10,
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """Ask about labelled items with changes that should not matter: order, padding, tone, ...
+    """Ask about items with changes that should not matter.
+
+    Such are the order, padding, tone, ...
 
     Exit code 1 if a rate is above its limit beyond doubt.
     """

@@ -51,10 +51,11 @@ def label(
     ] = None,
     store: StoreOption = ".assay/runs.db",
 ) -> None:
-    """Label a run's outputs on a local page, blind to what its judges said.
+    """Label a run's outputs on a local page.
 
-    It goes on where you stopped. Several people may label, each under their name. Then it shows
-    how far the judges agree with people, and their means without their errors.
+    It is blind to what the run's judges said, and goes on where you stopped. Several people may
+    label, each under their name. Then it shows how far the judges agree with
+    people, and their means without their errors.
     """
     from .label import LabelOptions, label_run
 

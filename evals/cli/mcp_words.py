@@ -13,7 +13,7 @@ __all__ = ("mcp",)
 def mcp(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[AGENT]...", help="default: those that only read"),
+        typer.Argument(metavar="AGENT", help="default: those that only read"),
     ] = None,
     http: Annotated[
         int | None,
@@ -40,7 +40,7 @@ def mcp(
         Path | None, typer.Option(help="answer: a folder of text, Markdown, HTML or PDF files")
     ] = None,
 ) -> None:
-    """Serve agents as tools to any MCP client, over standard input and output or HTTP."""
+    """Serve agents as tools to any MCP client, over stdio or HTTP."""
     from .door import start
     from .mcp import Listening, serve_agents
     from .run import Options

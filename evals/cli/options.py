@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 __all__ = (
+    "EPILOG",
     "JsonFileOption",
     "MarginOption",
     "ModelOption",
@@ -13,6 +14,18 @@ __all__ = (
     "StoreOption",
     "TraceOption",
 )
+
+EPILOG = """\
+Exit codes: 0 pass, 1 a threshold was missed or there is no answer (yet), \
+2 wrong usage or configuration, 3 a provider failed, 4 a budget ended the run.
+
+Settings, from the environment or .env: ASSAY_MODEL, ASSAY_SMALL_MODEL, ASSAY_LARGE_MODEL, \
+ASSAY_JUDGE_MODEL, ASSAY_EMBED_MODEL, ASSAY_FALLBACK, ASSAY_BASE_URL, ASSAY_API_KEY, \
+ASSAY_LITELLM_BASE_URL, ASSAY_LITELLM_API_KEY, ASSAY_OUTPUT_MODE, ASSAY_TRANSPORT, \
+ASSAY_TIMEOUT, ASSAY_RUN_TIMEOUT, ASSAY_TOOL_TIMEOUT, ASSAY_MAX_CONCURRENCY, \
+ASSAY_REQUESTS_PER_MINUTE, ASSAY_TOKENS_PER_MINUTE, ASSAY_CACHE, ASSAY_CACHE_SECONDS, \
+ASSAY_TRACE, ASSAY_TRACE_CONTENT. From the environment alone: ASSAY_STORE, ASSAY_TRACE_URL.\
+"""
 
 JsonFileOption = Annotated[
     Path | None, typer.Option("--json", help="write everything to a file; - for stdout")

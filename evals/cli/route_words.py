@@ -38,7 +38,9 @@ def route(
     json: JsonFileOption = None,
     store: StoreOption = ".assay/runs.db",
 ) -> None:
-    """Show what a route between a small and a large model buys, and whether a coin would do.
+    """Show what a route between a small and a large model buys.
+
+    It tells, too, whether a coin would do.
 
     A route is a plain function of a case's inputs that returns "small" or "large". All cases are
     run on both models; what the route comes to is made of these two runs, so other routes are

@@ -1,23 +1,28 @@
 """`assay run`: one agent on a text, on files, or on standard input."""
 
 import os
+import shlex
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
+from opentelemetry import trace
 from pydantic_core import to_json, to_jsonable_python
 
+from ...deps.approvals import Paused
 from ...deps.errors import ConfigError
 from ...deps.models import Models
 from ...deps.resilience.fallback import Trail
 from .door import FAILED, PASS, err, explain, out, read_text, say_model, wait_for
+from .readable import readable
 from .runners import Options, runner
 
 __all__ = ("Options", "run_agent")
+
+_tracer = trace.get_tracer("assay")
 
 PATH_SUFFIXES = {".md", ".txt", ".json", ".yaml", ".yml", ".eml", ".html"}
 
@@ -25,7 +30,10 @@ PATH_SUFFIXES = {".md", ".txt", ".json", ".yaml", ".yml", ".eml", ".html"}
 def run_agent(
     name: str, words: list[str], files: list[Path], models: Models, json: bool, options: Options
 ) -> None:
-    """Run an agent on each text; one that fails is told and the rest go on."""
+    """Run an agent on each text; one that fails is told and the rest go on.
+
+    One that waits for a person has no answer yet: what to do next is told.
+    """
     if name == "copy_editor" and (files or words):
         from .book import run_book
 
@@ -39,7 +47,23 @@ def run_agent(
     for run in trail.runs if trail.fell_back else ():
         err().print(str(run), markup=False, soft_wrap=True)
     _show(results, json)
+    for paused in (one for one in results.values() if isinstance(one, Paused)):
+        err().print(_next_step(paused, options), markup=False, soft_wrap=True)
+        code = max(code, FAILED)
     raise typer.Exit(code)
+
+
+def _next_step(paused: Paused, options: Options) -> str:
+    """Say how a paused run goes on, with the options that `resume` must be given again."""
+    defaults = {one.name: one.default for one in fields(Options)}
+    again = [
+        f" --{name} {shlex.quote(value)}"
+        for name in {"support": ("bank",), "todo": ("todos", "zone")}.get(paused.agent, ())
+        if (value := getattr(options, name)) != defaults[name]
+    ]
+    answer = "answer yes or no in the same session, or decide: " if paused.agent == "todo" else ""
+    resumed = f", then: assay approvals resume {paused.id[:8]}{''.join(again)}" if again else ""
+    return f"the run waits; {answer}assay approvals show {paused.id[:8]}{resumed}"
 
 
 def _texts(words: list[str], files: list[Path]) -> tuple[dict[str, str], dict[str, str]]:
@@ -91,7 +115,8 @@ async def _run_each(
     code = FAILED if unread else PASS
     for name, text in texts.items():
         try:
-            results[name] = await work(text)
+            with _tracer.start_as_current_span("assay run"):  # a pause belongs to its run
+                results[name] = await work(text)
         except ConfigError:
             raise  # the next text would fail alike
         except Exception as e:
@@ -109,5 +134,4 @@ def _show(results: dict[str, Any], json: bool) -> None:
         sys.stdout.write(to_json(shown, indent=2).decode() + "\n")
         return
     plain = to_jsonable_python(shown)
-    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=96)
-    out().print(text, markup=False, end="", soft_wrap=True)
+    out().print(readable(plain), markup=False, end="", soft_wrap=True)

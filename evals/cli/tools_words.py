@@ -13,7 +13,7 @@ def tools(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
 ) -> None:
-    """List the tools: what each does, takes and needs, and which agents have it."""
+    """List the tools: what each does and needs, and who has it."""
     from .tools import list_tools
 
     list_tools(names or [], json)

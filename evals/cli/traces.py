@@ -24,8 +24,11 @@ from .door import DotEnvSettings, err, out
 __all__ = ("list_traces", "prune_traces", "show_trace")
 
 SHORT = 12  # digits of an id in a list: those of Logfire tell the millisecond in as many
+WIDE = 96  # columns of a terminal; one with fewer shows fewer figures
 TITLE = 60  # characters of a name in a list
 MAX_SPANS = 2_000  # lines of a tree; its JSON and its parts have them all
+
+_FIGURES = ("time", "asked", "tokens", "cost", "errors")
 
 _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
@@ -48,28 +51,33 @@ def list_traces(source: Path | None, limit: int, json: bool) -> None:
     if json:
         _print_json([asdict(one) for one in found])
         return
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    console = out()
+    narrow = console.width < WIDE
+    table = Table(box=SIMPLE_HEAD, padding=(0, 0 if narrow else 1, 0, 0))
     for heading in ("trace", "when"):
         table.add_column(heading, no_wrap=True)
     for heading in ("agent", "model", "outcome"):
         table.add_column(heading, overflow="fold", min_width=8)
-    for heading in ("time", "asked", "tokens", "cost", "errors"):
+    for heading in ("time", "tokens", "cost") if narrow else _FIGURES:
         table.add_column(heading, justify="right", no_wrap=True)
     for one in found:
+        figures = {
+            "time": seconds(one.seconds),
+            "asked": str(one.requests),
+            "tokens": f"{sum(one.tokens):,}",
+            "cost": dollars(one.cost),
+            "errors": str(one.errors),
+        }
         cells = (
             one.id[:SHORT],
             f"{one.when:%m-%d %H:%M}",
             _short(one.name),
             _short(", ".join(one.models) or "-"),
             _short(one.outcome),
-            seconds(one.seconds),
-            str(one.requests),
-            f"{sum(one.tokens):,}",
-            dollars(one.cost),
-            str(one.errors),
+            *(figures[str(column.header)] for column in table.columns if column.header in figures),
         )
         table.add_row(*map(_plain, cells))
-    out().print(table)
+    console.print(table)
 
 
 def show_trace(source: Path | None, id: str, html: Path | None, json: bool) -> None:
@@ -146,7 +154,7 @@ def _tree(root: Node, begun: int, left: Iterator[int]) -> Tree | None:
 def _line(span: Span, begun: int) -> Text:
     kind = span.kind
     line = Text(f"{kind} ", style="dim")
-    line.append(_safe(span.title)[:TITLE], style=_COLOURS.get(kind, ""))
+    line.append(_safe(span.title.removeprefix(f"{kind} "))[:TITLE], style=_COLOURS.get(kind, ""))
     if span.error:
         line.append(f" {_safe(span.error)[:TITLE]}", style="red" if span.failed else "yellow")
     if outcome := span.text("assay.guard.outcome") or span.text("assay.approval.decision"):

@@ -10,7 +10,7 @@ __all__ = ("traces_app",)
 traces_app = typer.Typer(
     rich_markup_mode=None,
     invoke_without_command=True,
-    help="What runs did, as recorded with --trace: list them, show one, write it as a page.",
+    help="What runs did, as recorded with --trace: list, show, prune.",
 )
 
 FromOption = Annotated[
@@ -58,7 +58,10 @@ def show(
     source: FromOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show a trace as a tree: time, tokens and cost of every agent, model call, tool and guard."""
+    """Show a trace as a tree, with time, tokens and cost.
+
+    It has every agent, model call, tool, guard and approval.
+    """
     from .traces import show_trace
 
     show_trace(source, id, html, json)

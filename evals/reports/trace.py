@@ -62,7 +62,7 @@ def _shown(span: Span, depth: int, begun: int) -> dict[str, Any]:
     return {
         "depth": depth,
         "kind": span.kind,
-        "title": span.title,
+        "title": span.title.removeprefix(f"{span.kind} "),
         "start": (span.started - begun) / 1e9,
         "seconds": span.seconds,
         "tokens": span.tokens,
