@@ -32,8 +32,8 @@ demo: install  ## evaluate every agent on its embedded baseline
 eval: install  ## evaluate every agent, and compare with the accepted scorecards
 	$(BIN)/pytest -n auto -p no:inline_snapshot -m eval --assay-gate tests/test_evals.py
 
-test: install  ## the default tests, on every core
-	$(BIN)/pytest -n auto --dist worksteal -p no:inline_snapshot
+test: install  ## the default tests, on every core (TESTS=: only these files)
+	$(BIN)/pytest -n auto --dist worksteal -p no:inline_snapshot $(TESTS)
 
 slow: install  ## the tests with processes, browsers, servers and every provider protocol
 	$(BIN)/pytest -n auto --dist worksteal -p no:inline_snapshot -m slow

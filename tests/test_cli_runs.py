@@ -12,6 +12,8 @@ from assay.evals.cli import main
 from assay.evals.runs import note_stopped
 from assay.evals.store.database import RunStore
 
+pytestmark = pytest.mark.slow
+
 SUITE = """
 from pathlib import Path
 from assay.evals import Suite, plain

@@ -20,6 +20,8 @@ from assay.evals.differences import differences
 from assay.evals.experiment import Conditions, Experiment
 from assay.evals.scorecard import path_of
 
+pytestmark = pytest.mark.slow
+
 N = 200
 
 

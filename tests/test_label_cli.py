@@ -191,7 +191,7 @@ def test_disputed_labels_calibrate_nobody(
 
 def test_the_word_is_there(assay: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert assay("label", "--help") == 0
-    assert "blind to what its judges" in " ".join(capsys.readouterr().out.split())
+    assert "blind to what the run's judges" in " ".join(capsys.readouterr().out.split())
 
 
 # -- the command, and several of it

@@ -9,6 +9,8 @@ from .plugin_service import DIGITS, run, stored, write, write_digits
 from .plugin_service import loaded as loaded
 from .plugin_service import service as service
 
+pytestmark = pytest.mark.slow
+
 
 def test_suites_stay_out_of_ordinary_runs(service: pytest.Pytester) -> None:
     write(service)

@@ -20,6 +20,8 @@ from assay.evals.statistics.comparison import Verdict
 from assay.evals.statistics.sequential import GATE, Codes, Decider, Looks, trials_needed
 from assay.evals.statistics.trials import Floats, Trials
 
+pytestmark = pytest.mark.slow
+
 RUNS = 2000
 LIMIT = 0.05 + 2 * sqrt(0.05 * 0.95 / RUNS)
 EVERYTHING: tuple[Verdict, ...] = ("improved", "no worse", "regressed")

@@ -24,6 +24,8 @@ from assay.evals.store.writer import StoreWriter
 from .stores import begin, postgres, record, store
 from .test_store_versions import VERSION_3
 
+pytestmark = pytest.mark.slow
+
 __all__ = ("postgres", "store")  # fixtures
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 CASES = "cases:\n- {name: only, inputs: '', expected_output: {label: null}}\n"
 
 # In processes of their own: Logfire is configured for good, and sockets are made to fail. They are
