@@ -36,7 +36,7 @@ test: install  ## the default tests, on every core (TESTS=: only these files)
 	$(BIN)/pytest -n auto --dist worksteal -p no:inline_snapshot $(TESTS)
 
 slow: install  ## the tests with processes, browsers, servers and every provider protocol
-	$(BIN)/pytest -n auto --dist worksteal -p no:inline_snapshot -m slow
+	$(BIN)/pytest -n auto --dist worksteal -p no:inline_snapshot -m slow -o faulthandler_timeout=120
 
 matrix: install  ## every provider protocol against everything a provider does
 	$(BIN)/python benchmarks/matrix.py

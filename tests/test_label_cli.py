@@ -213,7 +213,7 @@ def label_all(url: str) -> None:
 
     def ask(path: str, body: dict[str, Any] | None = None) -> Any:
         data = json.dumps({"rater": rater, **body}).encode() if body else None
-        with urlopen(Request(address + path, data, headers)) as found:
+        with urlopen(Request(address + path, data, headers), timeout=60) as found:
             return json.load(found)
 
     state = ask(f"item?rater={rater}")
@@ -226,13 +226,16 @@ def test_two_processes_take_labels_at_once_and_say_what_came_of_them(
 ) -> None:
     run = judged_run(store, 12)
     other = start(tmp_path, run.id, "--rater", "ann")
-    assert other.stdout is not None
-    url = other.stdout.readline().strip()
-    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]+/\?rater=ann", url)
-    with served(store, run) as site, ThreadPoolExecutor() as pool:
-        assert list(pool.map(label_all, [url, site.url("bob")])) == [None, None]
-    other.send_signal(signal.SIGINT)
-    shown, told = other.communicate(timeout=30)
+    try:
+        assert other.stdout is not None
+        url = other.stdout.readline().strip()
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+/[\w-]+/\?rater=ann", url)
+        with served(store, run) as site, ThreadPoolExecutor() as pool:
+            assert list(pool.map(label_all, [url, site.url("bob")])) == [None, None]
+        other.send_signal(signal.SIGINT)
+        shown, told = other.communicate(timeout=30)
+    finally:
+        other.kill()  # one that a failure left would be waited for in the end
     assert other.returncode == 0
     assert "24 labels by 2 people; the judge agrees in 0.50" in shown
     assert "helpdesk, rubric/polite: 0.50 raw, 1.00 corrected" in shown
