@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -63,6 +63,7 @@ def sound(found: Estimate) -> None:
 
 
 @settings(deadline=None)
+@example([[5e-324], [0.0]], False)
 @given(anything, st.booleans())
 def test_degenerate_data_give_no_nan(rows: Rows, grouped: bool) -> None:
     t = trials(rows, [f"g{i % 2}" for i in range(len(rows))] if grouped else None)

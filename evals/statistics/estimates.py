@@ -29,6 +29,7 @@ __all__ = (
     "spread",
 )
 
+_NOTHING = 1e-300  # a variance next to where numbers end: what is divided by it may be 0
 _PRIOR_EVENTS = 2.0
 """How many clusters' worth of doubt `_effective_size` starts from; see there."""
 
@@ -245,7 +246,7 @@ def _effective_size(gathered: Clusters, bounds: Bounds) -> float:
     least, width = bounds[0], bounds[1] - bounds[0]
     rate = (gathered.mean - least) / width
     most = rate * (1 - rate)
-    if most <= 0:
+    if most < _NOTHING:
         return gathered.effective
     means = (gathered.means - least) / width
     zeros, ones = int((means == 0).sum()), int((means == 1).sum())
