@@ -93,9 +93,8 @@ async def test_vectors_are_compared_as_sqlite_does(url: str) -> None:
         for documents in (file, server):
             await documents.add(*(doc(str(n), text) for n, text in enumerate(texts)))
         exact = file._by_meaning(vector, "baseline:embed", 9)  # pyright: ignore[reportPrivateUsage]
-        literal = str([float(x) for x in vector])
         near: Any = server._by_meaning  # pyright: ignore[reportPrivateUsage]
-        same = await server._read(near, literal, "baseline:embed", 9)  # pyright: ignore[reportPrivateUsage]
+        same = await server._read(near, vector, "baseline:embed", 9)  # pyright: ignore[reportPrivateUsage]
         assert exact == same
 
 

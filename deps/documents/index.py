@@ -15,20 +15,15 @@ from typing import Any, Self
 import numpy as np
 from pydantic_ai.usage import RunUsage
 
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError
 from ..providers.embeddings import Embeds
 from .chunks import SIZE, Chunk, chunks
+from .indexing import DEPTH, Vector, indexed, refuse, vector_of, vectors_of
 from .passages import Document, Passage
 from .ranking import fused
 from .terms import matching
 
 __all__ = ("SqliteDocuments",)
-
-DEPTH = 50
-"""So many chunks of each ranking are fused."""
-
-BATCH = 64
-"""So many texts are embedded in one request."""
 
 VERSION = 1
 """Of the tables, kept in the file as `user_version`."""
@@ -47,9 +42,6 @@ CREATE VIRTUAL TABLE words USING fts5 (
 );
 PRAGMA user_version = {VERSION};
 """
-
-
-Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class SqliteDocuments:
@@ -106,11 +98,11 @@ class SqliteDocuments:
             InputError: a text holds half a surrogate pair, which no file can.
         """
         for document in documents:
-            _refuse(document)
+            refuse(document)
         fresh = await asyncio.to_thread(self._changed, documents)
         cut = [(document, chunks(document.text, self.size)) for document in fresh]
-        texts = [_indexed(document, chunk) for document, found in cut for chunk in found]
-        name, vectors = await self._embedded(texts, usage)
+        texts = [indexed(document, chunk) for document, found in cut for chunk in found]
+        name, vectors = await vectors_of(self.embedder, texts, usage)
         await asyncio.to_thread(self._store, cut, name, vectors)
         return len(fresh)
 
@@ -141,30 +133,10 @@ class SqliteDocuments:
         """
         rankings = [await asyncio.to_thread(self._by_words, query, max(limit, DEPTH))]
         if self.embedder is not None and query.strip():
-            found = await self.embedder.embed_query(query)
-            if usage is not None:
-                usage.incr(found.usage)
-            vector = np.asarray(found.embeddings[0], dtype=np.float32)
-            rankings.append(
-                await asyncio.to_thread(
-                    self._by_meaning, vector, found.model_name, max(limit, DEPTH)
-                )
-            )
+            name, vector = await vector_of(self.embedder, query, usage)
+            near = asyncio.to_thread(self._by_meaning, vector, name, max(limit, DEPTH))
+            rankings.append(await near)
         return await asyncio.to_thread(self._passages, fused(rankings)[:limit])
-
-    async def _embedded(
-        self, texts: list[str], usage: RunUsage | None
-    ) -> tuple[str | None, list[bytes | None]]:
-        if self.embedder is None or not texts:
-            return None, [None] * len(texts)
-        name, vectors = "", list[bytes | None]()
-        for at in range(0, len(texts), BATCH):
-            found = await self.embedder.embed_documents(texts[at : at + BATCH])
-            name = found.model_name
-            vectors += [_unit(np.asarray(v, dtype=np.float32)).tobytes() for v in found.embeddings]
-            if usage is not None:
-                usage.incr(found.usage)
-        return name, vectors
 
     @contextmanager
     def _said(self) -> Generator[None]:
@@ -216,7 +188,7 @@ class SqliteDocuments:
         self,
         cut: list[tuple[Document, list[Chunk]]],
         embedder: str | None,
-        vectors: list[bytes | None],
+        vectors: list[Vector | None],
     ) -> None:
         at = iter(vectors)
         with self._writing() as db:
@@ -225,9 +197,15 @@ class SqliteDocuments:
                 row = (document.id, document.title, document.text)
                 db.execute("INSERT INTO documents VALUES (?, ?, ?)", row)
                 for chunk in found:
+                    vector = next(at)
                     number = db.execute(
                         "INSERT INTO chunks VALUES (NULL, ?, ?, ?, ?, ?, ?)",
-                        (document.id, *chunk, embedder, next(at)),
+                        (
+                            document.id,
+                            *chunk,
+                            embedder,
+                            None if vector is None else vector.tobytes(),
+                        ),
                     ).lastrowid
                     words = (document.title, chunk.heading, document.text[chunk.start : chunk.end])
                     db.execute(
@@ -250,7 +228,7 @@ class SqliteDocuments:
         numbers, matrix = self._vectors(embedder)
         if not numbers:
             return []
-        near = matrix @ _unit(vector)
+        near = matrix @ vector
         order = np.lexsort((np.asarray(numbers), -near))[:limit]
         return [numbers[i] for i in order.tolist() if near[i] > 0]
 
@@ -296,27 +274,6 @@ class SqliteDocuments:
                     )
                 )
         return found
-
-
-def _refuse(document: Document) -> None:
-    for part in (document.id, document.title, document.text):
-        try:
-            part.encode("utf-8")
-        except UnicodeEncodeError as e:
-            raise InputError(
-                f"document {document.id!r} cannot be written as UTF-8: {e.reason} at {e.start}; "
-                "read it anew with its right encoding"
-            ) from e
-
-
-def _indexed(document: Document, chunk: Chunk) -> str:
-    """Return what a chunk's vector is of: it means more under its title and heading."""
-    text = document.text[chunk.start : chunk.end]
-    return "\n".join(filter(None, (document.title, chunk.heading, text)))
-
-
-def _unit(vector: Vector) -> Vector:
-    return vector / (float(np.linalg.norm(vector)) or 1.0)
 
 
 def _forget(db: sqlite3.Connection, document: str) -> bool:

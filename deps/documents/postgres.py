@@ -5,13 +5,10 @@ word is, and finds no stop words. With an embedder, vectors are ranked by their 
 (pgvector) and both rankings are fused, as `document_index` does on SQLite.
 """
 
-import asyncio
 import re
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import sqlalchemy as sa
 from pydantic_ai.usage import RunUsage
 from sqlalchemy.dialects.postgresql import TSVECTOR, insert
@@ -21,17 +18,12 @@ from ..database import SqlStore, open_engine, said, shown_place
 from ..errors import ConfigError, InputError
 from ..providers.embeddings import Embeds
 from .chunks import SIZE, Chunk, chunks
+from .indexing import DEPTH, Vector, indexed, refuse, vector_of, vectors_of
 from .passages import Document, Passage
 from .ranking import fused
 from .terms import MOST, terms
 
 __all__ = ("PostgresDocuments",)
-
-DEPTH = 50
-"""So many chunks of each ranking are fused."""
-
-BATCH = 64
-"""So many texts are embedded in one request."""
 
 WHAT = "the documents"
 
@@ -86,8 +78,6 @@ _NORMAL = 1
 
 _WORD = re.compile(r"[^\W_]+")
 
-Vector = np.ndarray[Any, np.dtype[np.float32]]
-
 
 class PostgresDocuments(SqlStore):
     """Documents in a PostgreSQL database; `document_index.SqliteDocuments` is the same in a file.
@@ -137,8 +127,8 @@ class PostgresDocuments(SqlStore):
         latest = {document.id: document for document in documents}
         fresh = await self._read(_changed, list(latest.values()))
         cut = [(document, chunks(document.text, self.size)) for document in fresh]
-        texts = [_indexed(document, chunk) for document, found in cut for chunk in found]
-        name, vectors = await self._embedded(texts, usage)
+        texts = [indexed(document, chunk) for document, found in cut for chunk in found]
+        name, vectors = await vectors_of(self.embedder, texts, usage)
         await self._write(_store, cut, name, vectors)
         return len(fresh)
 
@@ -168,26 +158,9 @@ class PostgresDocuments(SqlStore):
         depth = max(limit, DEPTH)
         rankings = [await self._read(_by_words, query, depth)]
         if self.embedder is not None and query.strip():
-            found = await self.embedder.embed_query(query)
-            if usage is not None:
-                usage.incr(found.usage)
-            vector = _literal(found.embeddings[0])
-            rankings.append(await self._read(self._by_meaning, vector, found.model_name, depth))
+            name, vector = await vector_of(self.embedder, query, usage)
+            rankings.append(await self._read(self._by_meaning, vector, name, depth))
         return await self._read(_passages, fused(rankings)[:limit])
-
-    async def _embedded(
-        self, texts: list[str], usage: RunUsage | None
-    ) -> tuple[str | None, list[str | None]]:
-        if self.embedder is None or not texts:
-            return None, [None] * len(texts)
-        name, vectors = "", list[str | None]()
-        for at in range(0, len(texts), BATCH):
-            found = await self.embedder.embed_documents(texts[at : at + BATCH])
-            name = found.model_name
-            vectors += await asyncio.to_thread(_literals, found.embeddings)
-            if usage is not None:
-                usage.incr(found.usage)
-        return name, vectors
 
     def _prepare_vectors(self) -> None:
         """Make the extension and the table, once, whoever comes first."""
@@ -204,7 +177,7 @@ class PostgresDocuments(SqlStore):
             ) from e
 
     def _by_meaning(
-        self, connection: sa.Connection, vector: str, embedder: str, limit: int
+        self, connection: sa.Connection, vector: Vector, embedder: str, limit: int
     ) -> list[int]:
         names = connection.scalars(sa.select(p.embedder).distinct())
         others = sorted({name or "no embedder" for name in names} - {embedder})
@@ -214,7 +187,7 @@ class PostgresDocuments(SqlStore):
                 f"{', '.join(others)}, and the question with {embedder!r}; index them anew with "
                 "one embedder, or give none"
             )
-        return list(connection.scalars(_NEAR, {"vector": vector, "limit": limit}))
+        return list(connection.scalars(_NEAR, {"vector": _literal(vector), "limit": limit}))
 
 
 def _changed(connection: sa.Connection, given: Sequence[Document]) -> list[Document]:
@@ -234,7 +207,7 @@ def _store(
     connection: sa.Connection,
     cut: list[tuple[Document, list[Chunk]]],
     embedder: str | None,
-    vectors: list[str | None],
+    vectors: list[Vector | None],
 ) -> None:
     connection.execute(_ALONE)
     at = iter(vectors)
@@ -243,7 +216,7 @@ def _store(
         row = {"id": document.id, "title": document.title, "text": document.text}
         connection.execute(insert(documents).values(row))
         for chunk in found:
-            words = _plain(_indexed(document, chunk))
+            words = _plain(indexed(document, chunk))
             number = connection.scalar(
                 insert(pieces)
                 .values(
@@ -255,7 +228,7 @@ def _store(
                 .returning(p.number)
             )
             if (vector := next(at)) is not None:
-                connection.execute(_PUT, {"number": number, "vector": vector})
+                connection.execute(_PUT, {"number": number, "vector": _literal(vector)})
 
 
 def _forget(connection: sa.Connection, document: str) -> bool:
@@ -304,25 +277,13 @@ def _passages(connection: sa.Connection, best: list[tuple[int, float]]) -> list[
 
 
 def _refuse(document: Document) -> None:
+    refuse(document)
     for part in (document.id, document.title, document.text):
-        try:
-            part.encode("utf-8")
-        except UnicodeEncodeError as e:
-            raise InputError(
-                f"document {document.id!r} cannot be written as UTF-8: {e.reason} at {e.start}; "
-                "read it anew with its right encoding"
-            ) from e
         if "\0" in part:
             raise InputError(
                 f"document {document.id!r} holds a zero character at {part.index(chr(0))}, which "
                 "PostgreSQL has in no text; leave it out"
             )
-
-
-def _indexed(document: Document, chunk: Chunk) -> str:
-    """Return what a chunk is found by: it means more under its title and heading."""
-    text = document.text[chunk.start : chunk.end]
-    return "\n".join(filter(None, (document.title, chunk.heading, text)))
 
 
 def _plain(text: str) -> str:
@@ -335,12 +296,6 @@ def _plain(text: str) -> str:
     return " ".join(_WORD.findall("".join(bare).casefold()))
 
 
-def _literals(vectors: Sequence[Sequence[float]]) -> list[str]:
-    return [_literal(vector) for vector in vectors]
-
-
-def _literal(vector: Sequence[float]) -> str:
-    """Return a vector as pgvector reads it, of unit length."""
-    array: Vector = np.asarray(vector, dtype=np.float32)
-    unit = array / (float(np.linalg.norm(array)) or 1.0)
-    return f"[{','.join(map(repr, unit.tolist()))}]"
+def _literal(vector: Vector) -> str:
+    """Return a vector as pgvector reads it."""
+    return f"[{','.join(map(repr, vector.tolist()))}]"

@@ -28,6 +28,7 @@ from pydantic_ai.usage import RunUsage
 from sqlalchemy import event
 
 from ..database import SqlStore
+from ..documents.indexing import Vector, vector_of, vectors_of
 from ..documents.terms import matching, terms
 from ..errors import ConfigError, InputError
 from ..providers.embeddings import Embeds
@@ -56,8 +57,6 @@ episodes = sa.Table(
     sa.Column("vector", sa.LargeBinary),  # float32, of unit length
 )
 c = episodes.c
-
-Vector = np.ndarray[Any, np.dtype[np.float32]]
 
 
 class SqlMemories(SqlStore):
@@ -177,11 +176,8 @@ class ScopedMemory:
         if not query.strip():
             rankings = [sorted(times, key=lambda n: (times[n], n), reverse=True)]
         elif self.store.embedder is not None:
-            found = await self.store.embedder.embed_query(query)
-            if usage is not None:
-                usage.incr(found.usage)
-            vector = np.asarray(found.embeddings[0], dtype=np.float32)
-            near = asyncio.to_thread(_by_meaning, list(rows.values()), vector, found.model_name)
+            name, vector = await vector_of(self.store.embedder, query, usage)
+            near = asyncio.to_thread(_by_meaning, list(rows.values()), vector, name)
             rankings.append(await near)
         best = ranked(rankings, times, now=now, half_life=half_life)[: max(0, k)]
         return [Recalled(**_fields(rows[number]), score=score) for number, score in best]
@@ -208,13 +204,8 @@ class ScopedMemory:
         return await self.store.delete(self.scope, None)
 
     async def _embedded(self, text: str, usage: RunUsage | None) -> dict[str, Any]:
-        if self.store.embedder is None:
-            return {}
-        found = await self.store.embedder.embed_documents([text])
-        if usage is not None:
-            usage.incr(found.usage)
-        vector = _unit(np.asarray(found.embeddings[0], dtype=np.float32))
-        return {"embedder": found.model_name, "vector": vector.tobytes()}
+        name, (vector,) = await vectors_of(self.store.embedder, [text], usage)
+        return {} if vector is None else {"embedder": name, "vector": vector.tobytes()}
 
 
 def _overwriting(connection: Any, _: object) -> None:
@@ -267,16 +258,12 @@ def _by_words(rows: Sequence[Any], query: str, *, every: bool = False) -> list[i
 
 def _by_meaning(rows: Sequence[Any], vector: Vector, embedder: str) -> list[int]:
     near = [
-        (float(np.frombuffer(row.vector, dtype=np.float32) @ _unit(vector)), place, row.number)
+        (float(np.frombuffer(row.vector, dtype=np.float32) @ vector), place, row.number)
         for place, row in enumerate(rows)
         if row.embedder == embedder
     ]
     best = sorted((found for found in near if found[0] > 0), reverse=True)
     return [number for *_, number in best[:DEPTH]]
-
-
-def _unit(vector: Vector) -> Vector:
-    return vector / (float(np.linalg.norm(vector)) or 1.0)
 
 
 def _fields(row: Any) -> Mapping[str, Any]:
